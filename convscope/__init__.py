@@ -1,0 +1,1 @@
+"""Convscope, a microscope for ConvNets."""
