@@ -1,0 +1,159 @@
+"""The one picture of the network: a flat, functional ATen graph made by torch.export.
+
+Everything else (layers, receptive fields, outputs, rules, occlusion) reads this graph.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, export
+from torch.export.graph_signature import InputKind
+
+from convscope.errors import UnsuitableNet
+
+WRAP_HINT = (
+    "Convscope reads the network's graph, so its forward must take one N×3×H×W tensor, return one N×K tensor, "
+    "and not branch on the values in them. Wrap it: class Wrapped(nn.Module): "
+    "def forward(self, x): return self.network(x)[0]"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A functional graph from weights and normalised pixels to scores; the weights are inputs of it."""
+
+    nodes: tuple[fx.Node, ...]  # in the order of computation
+    weights: Mapping[fx.Node, str]  # placeholder → name in the state
+    pixels: fx.Node
+    scores: fx.Node
+
+    @cached_property
+    def from_pixels(self) -> frozenset[fx.Node]:
+        """The nodes whose value depends on the image."""
+        reached = {self.pixels}
+        for node in self.nodes:
+            if any(source in reached for source in node.all_input_nodes):
+                reached.add(node)
+        return frozenset(reached)
+
+    @cached_property
+    def calls(self) -> Mapping[tuple[str, int], tuple[fx.Node, ...]]:
+        """(module path, number of the call from 1) → the nodes computed in it, the root as ("", 1)."""
+        found: dict[tuple[str, int], list[fx.Node]] = {}
+        for node in self.nodes:
+            for call in module_calls(node):
+                found.setdefault(call, []).append(node)
+        return {call: tuple(nodes) for call, nodes in found.items()}
+
+    def program(self, wanted: tuple[fx.Node, ...]) -> tuple[fx.GraphModule, tuple[str, ...]]:
+        """A module (pixels, *weights) → values of the wanted nodes that computes only what they need.
+
+        Also gives the names of the weights that it takes, in order.
+        """
+        needed = set(wanted)
+        for node in reversed(self.nodes):
+            if node in needed:
+                needed.update(node.all_input_nodes)
+        copy = fx.Graph()
+        values: dict[fx.Node, fx.Node] = {self.pixels: copy.placeholder("pixels")}
+        weights = [node for node in self.weights if node in needed]
+        for node in weights:
+            values[node] = copy.placeholder(node.name)
+        for node in self.nodes:
+            if node in needed and node not in values:
+                values[node] = copy.node_copy(node, lambda source: values[source])
+        copy.output(tuple(values[node] for node in wanted))
+        return fx.GraphModule(nn.Module(), copy), tuple(self.weights[node] for node in weights)
+
+
+def module_calls(node: fx.Node) -> list[tuple[str, int]]:
+    """The module calls that a node was computed in, outermost first; a path's later calls count 2, 3, …"""
+    calls = []
+    for key, (path, _) in node.meta.get("nn_module_stack", {}).items():
+        if key.startswith("_empty_nn_module_stack"):
+            continue
+        again = re.search(r"@(\d+)$", key)
+        calls.append((re.sub(r"@\d+$", "", path), int(again[1]) + 1 if again else 1))
+    return calls
+
+
+def operator_name(node: fx.Node) -> str:
+    """The plain name of a node's operator, e.g. "conv2d", "relu", "batch_norm", "getitem"."""
+    target = node.target
+    packet = getattr(target, "overloadpacket", None)
+    name = packet.__name__ if packet is not None else getattr(target, "__name__", str(target))
+    return "batch_norm" if name.startswith("_native_batch_norm_legit") else name
+
+
+def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Tensor]]:
+    """Exports a module in eval mode for N×3×size inputs; gives the graph and the weights that it reads.
+
+    The module is left as it was. UnsuitableNet, with the place in its code, if it cannot be exported.
+    """
+    weight = next(iter([*module.parameters(), *module.buffers()]), torch.empty(0))
+    example = torch.zeros(2, 3, *size, device=weight.device)
+    with borrowed(module), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own notes mean nothing to a user of Convscope
+        try:
+            program = export(module, (example,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
+            program = program.run_decompositions({})
+        except Exception as error:  # noqa: BLE001 - the exporter raises whatever the user's code raises
+            raise refusal(module, error) from error
+    signature, state = program.graph_signature, {**program.state_dict, **program.constants}
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    weights: dict[fx.Node, str] = {}
+    pixels = None
+    for entry in signature.input_specs:
+        name = getattr(entry.arg, "name", "")
+        if entry.kind == InputKind.USER_INPUT:
+            pixels = placeholders[name]
+        elif entry.target is not None:
+            weights[placeholders[name]] = entry.target
+    output = next(node for node in program.graph.nodes if node.op == "output")
+    results = output.args[0]
+    if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
+        changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+        raise UnsuitableNet(f"the network changes its own state in eval mode: {', '.join(changed)}", WRAP_HINT)
+    if pixels is None or not isinstance(results, tuple) or len(results) != 1:
+        raise UnsuitableNet(f"{type(module).__name__} does not return one tensor of scores", WRAP_HINT)
+    shape = tuple(results[0].meta["val"].shape)
+    if len(shape) != 2:
+        raise UnsuitableNet(f"{type(module).__name__} returns {len(shape)} axes where N×K scores are needed", WRAP_HINT)
+    nodes = tuple(node for node in program.graph.nodes if node.op == "call_function")
+    return Graph(nodes, weights, pixels, results[0]), {name: state[name] for name in weights.values()}
+
+
+@contextmanager
+def borrowed(module: nn.Module) -> Iterator[None]:
+    """Puts a module in eval mode, and every flag back at the end, also after an exception."""
+    modes = [(part, part.training) for part in module.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+
+
+def refusal(module: nn.Module, error: Exception) -> UnsuitableNet:
+    """The exporter's complaint in short: what it says first, and the last line of the network's own code."""
+    message = str(error).strip()
+    reason = next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)
+    places = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', message)
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        places.append((code.co_filename, str(step.tb_lineno), code.co_name))
+        step = step.tb_next
+    own = [place for place in places if "/torch/" not in place[0] and "/convscope/" not in place[0] and "<" not in place[0]]
+    where = f" (at {own[-1][0]}, line {own[-1][1]}, in {own[-1][2]})" if own else ""
+    return UnsuitableNet(f"{type(module).__name__} cannot be exported: {reason}{where}", WRAP_HINT)

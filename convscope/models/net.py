@@ -1,0 +1,346 @@
+"""A Net: a classifier with its preprocessing and labels, read through its graph and never touched."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, fx, nn
+
+from convscope.arrays import Box, Place
+from convscope.data.decode import decode
+from convscope.errors import BadAddress, BadOption, UnsuitableNet
+from convscope.models.address import OUTPUT, Address, unknown_layer
+from convscope.models.graph import Graph, trace
+from convscope.models.labels import Labels
+from convscope.models.layers import Layer, find_layers, stage_ends, watched_layers
+from convscope.models.preprocess import Placement, Preprocess
+from convscope.models.propagate import propagate
+from convscope.models.receptive import Interval
+from convscope.models.weights import check_finite, check_fit
+from convscope.models.zoo import find_entry
+
+ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
+Device = str | torch.device | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image as the net sees it, and the way back."""
+
+    pixels: Float[Tensor, "1 3 height width"]  # in [0, 1], before normalisation
+    placement: Placement  # where the pixels lie in the original
+    original: UInt8[np.ndarray, "rows columns 3"]  # the image it was made from
+
+
+class Net:
+    """Your own classifier under the microscope.
+
+    module: takes N×3×H×W, gives N×K logits. mean, std: of pixels in [0, 1]. size: (height, width) of its input.
+    labels: class names in the order of the scores, or None. Works in eval mode on a snapshot of the weights, and
+    leaves the module as it was. Raises UnsuitableNet, BadWeights.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        mean: Sequence[float] = (0, 0, 0),
+        std: Sequence[float] = (1, 1, 1),
+        size: tuple[int, int] = (224, 224),
+        labels: Sequence[str] | Labels | None = None,
+        name: str = "mine",
+        device: Device = None,
+        *,
+        preprocess: Preprocess | None = None,
+    ) -> None:
+        if len(mean) != 3 or len(std) != 3 or any(value <= 0 for value in std):
+            raise BadOption("mean and std are three numbers each, and std is above 0", "one for red, green and blue")
+        if isinstance(size, int) or len(size) != 2 or min(size) < 1:
+            raise BadOption(f"size is (height, width) in pixels, not {size!r}", "size=(224, 224)")
+        self.name = name
+        self.preprocess = preprocess or Preprocess(
+            (int(size[0]), int(size[1])), tuple(float(v) for v in mean), tuple(float(v) for v in std)
+        )
+        self._module = module
+        self._graph, state = trace(module, self.preprocess.size)
+        self._expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+        self.device = torch.device(device) if device is not None else first_device(state)
+        for node in self._graph.nodes:
+            if "device" in node.kwargs:
+                node.update_kwarg("device", self.device)
+        self._weights = snapshot(state, self.device)
+        check_finite(self._weights, name)
+        self._layers = find_layers(self._graph, propagate(self._graph, self.preprocess.size), self.preprocess.size)
+        self._programs: dict[tuple[fx.Node, ...], tuple[fx.GraphModule, tuple[str, ...]]] = {}
+        if labels is None or isinstance(labels, Labels):
+            self._labels = labels
+        else:
+            self._labels = Labels(tuple(str(label) for label in labels))
+        if self._labels is not None and len(self._labels.names) != self.classes:
+            raise UnsuitableNet(
+                f"{name} has {self.classes} scores, but {len(self._labels.names)} labels were given",
+                "give one label per score, in their order, or labels=None",
+            )
+
+    # --- what it is -------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input, px."""
+        return self.preprocess.size
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Class names in the order of the scores, or None."""
+        return list(self._labels.names) if self._labels else None
+
+    @property
+    def classes(self) -> int:
+        """How many scores it gives."""
+        return int(self._graph.scores.meta["val"].shape[1])
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer in the order of computation, under every name that it has."""
+        return self._layers
+
+    @property
+    def watched_layers(self) -> tuple[str, ...]:
+        """The layers whose units a build follows: rectified and other activations, and the output."""
+        return watched_layers(self._layers, self._graph.scores)
+
+    @property
+    def suggested_layers(self) -> tuple[str, ...]:
+        """One layer per stage, from the first to the last map size."""
+        return stage_ends(self._graph, self._layers)
+
+    @property
+    def output_layer(self) -> Layer:
+        """The layer of the scores."""
+        return next(layer for layer in self._layers if layer.node is self._graph.scores)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of weights, graph, preprocessing and labels, 16 hex digits: what results of this net are keyed by."""
+        digest = hashlib.sha256(repr((self.preprocess, self._labels)).encode())
+        for node in self._graph.nodes:
+            digest.update(f"{node.name}={node.target}{node.args}".encode())
+        for name, value in sorted(self._weights.items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Net({self.name!r}, {height}×{width}, {self.classes} classes, {len(self._layers)} layers, {self.device})"
+
+    # --- names ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Layer]:
+        return {layer.name: layer for layer in self._layers} | {OUTPUT: self.output_layer}
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name ("class" is the output); UnknownLayer with near matches otherwise."""
+        if name not in self._by_name:
+            raise unknown_layer(self.name, name, list(self._by_name))
+        return self._by_name[name]
+
+    def locate(self, address: str | Address) -> tuple[Layer, int | None, Place | None]:
+        """The layer, unit and place of an address, checked; BadAddress or UnknownLayer."""
+        address = Address.parse(address)
+        layer = self.layer(address.layer)
+        unit, place = address.unit, address.place
+        if isinstance(unit, str):
+            unit = self.class_index(unit)
+        if unit is not None and not 0 <= unit < layer.units:
+            raise BadAddress(f"{layer.name} has {layer.units} units, so {unit} is none", f"units count from 0 to {layer.units - 1}")
+        if place is not None:
+            rows, columns = layer.shape[1:] if layer.spatial else (1, 1)
+            if place.row >= rows or place.column >= columns:
+                hint = f"rows 0 to {rows - 1}, columns 0 to {columns - 1}, counted from the upper left"
+                raise BadAddress(f"{layer.name} has {rows}×{columns} places, so {place.row},{place.column} is none", hint)
+        return layer, unit, place
+
+    def class_index(self, text: str) -> int:
+        """The class that a name or WordNet id stands for; BadAddress otherwise."""
+        if self._labels is None:
+            raise BadAddress(f"{self.name} has no class names, so {text!r} is none", 'name a class by its index: "class:259"')
+        return self._labels.find(text)
+
+    def class_name(self, index: int) -> str:
+        """What a class is called; "class 259" where it has no name."""
+        return self._labels.names[index] if self._labels else f"class {index}"
+
+    def match_label(self, label: str | None) -> int | None:
+        """The class of a data set's label, by exact name, WordNet id or index; None where none matches."""
+        if label is None:
+            return None
+        if self._labels is None:
+            return int(label) if label.isdecimal() and int(label) < self.classes else None
+        return self._labels.match(label)
+
+    # --- images in, numbers out -------------------------------------------------------------------------------
+
+    def prepare(self, image: ImageLike) -> Prepared:
+        """A path, PIL image, H×W×3 uint8 array or 3×H×W tensor in [0, 1], as the net sees it.
+
+        Raises UnreadableImage, and BadOption for an array or tensor of another layout.
+        """
+        if isinstance(image, Tensor):
+            if image.ndim == 4 and image.shape[0] == 1:
+                image = image[0]
+            if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+                raise BadOption(f"a tensor image is 3×H×W float in [0, 1], not {tuple(image.shape)} {image.dtype}")
+            if not bool(((image >= 0) & (image <= 1)).all()):
+                raise BadOption("a tensor image has values in [0, 1]", "give it before normalisation; bytes are divided by 255")
+            pixels, placement = self.preprocess.crop_float(image.float())
+            original = (image.detach().cpu().float() * 255).round().byte().permute(1, 2, 0).numpy()
+            return Prepared(pixels[None].to(self.device), placement, original)
+        if isinstance(image, np.ndarray):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+                raise BadOption(f"an array image is H×W×3 uint8, not {image.shape} {image.dtype}")
+            original = image
+        else:
+            original = decode(image)
+        crop, placement = self.preprocess.crop(original)
+        return Prepared(to_pixels(crop[None]).to(self.device), placement, original)
+
+    def outputs(self, pixels: Float[Tensor, "n 3 height width"], names: Sequence[str]) -> dict[str, Tensor]:
+        """{name: N×C×H×W or N×C}, the exact values at those layers for pixels in [0, 1].
+
+        Runs only what the layers need; gradients with respect to the pixels flow if they ask for them.
+        """
+        if isinstance(names, str):
+            raise BadOption("names is a list of layer names", f"net.outputs(pixels, [{names!r}])")
+        layers = [self.layer(name) for name in names]
+        wanted = tuple(dict.fromkeys(layer.node for layer in layers))
+        values = dict(zip(wanted, self._run(pixels, wanted), strict=True))
+        return {name: layer.ordered(values[layer.node]) for name, layer in zip(names, layers, strict=True)}
+
+    def scores(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
+        """N×3×H×W in [0, 1] → N×K logits."""
+        return self._run(pixels, (self._graph.scores,))[0]
+
+    def probabilities(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
+        """N×3×H×W in [0, 1] → N×K, the softmax of the scores."""
+        return self.scores(pixels).softmax(dim=1)
+
+    def _run(self, pixels: Tensor, wanted: tuple[fx.Node, ...]) -> tuple[Tensor, ...]:
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or tuple(pixels.shape[2:]) != self.size:
+            height, width = self.size
+            raise BadOption(
+                f"{self.name} takes pixels of N×3×{height}×{width}, not {'×'.join(map(str, pixels.shape))}",
+                "net.prepare(image).pixels brings any image to that size",
+            )
+        program, names = self._program(wanted)
+        found: tuple[Tensor, ...] = program(
+            self.preprocess.normalise(pixels.to(self.device, torch.float32)), *(self._weights[name] for name in names)
+        )
+        return found
+
+    def _program(self, wanted: tuple[fx.Node, ...]) -> tuple[fx.GraphModule, tuple[str, ...]]:
+        if wanted not in self._programs:
+            self._programs[wanted] = self._graph.program(wanted)
+        return self._programs[wanted]
+
+    # --- geometry ---------------------------------------------------------------------------------------------
+
+    def receptive_box(self, address: str | Address, prepared: Prepared) -> Box:
+        """The smallest box of the original image that can matter to an address, in its pixels, clipped to it.
+
+        Without a place: all that the unit can see anywhere; without a unit: all that the layer can see.
+        """
+        return prepared.placement.to_original(self.input_box(address))
+
+    def input_box(self, address: str | Address) -> Box:
+        """The same in pixels of the net's input; an address that sees nothing gives a box without area."""
+        layer, unit, place = self.locate(address)
+        view = layer.view
+        index = {"C": unit, "H": place.row if place else None, "W": place.column if place else None}
+
+        def ends(interval: Interval) -> tuple[int, int]:
+            first, stop = interval.first, interval.stop
+            for axis, name in enumerate(view.axes or ("N", "C")[: len(view.shape)]):
+                chosen = index.get(name)
+                if chosen is not None and first.shape[axis] > 1:
+                    first, stop = first.take([chosen], axis), stop.take([chosen], axis)
+            return int(first.min()), int(stop.max())
+
+        (top, bottom), (left, right) = ends(view.rows), ends(view.columns)
+        return Box(top, left, bottom, right) if bottom > top and right > left else Box(0, 0, 0, 0)
+
+    # --- weights ----------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The snapshot of parameters and buffers that the net works with; read, do not change."""
+        return self._weights
+
+    def refresh(self) -> None:
+        """Reads the module's weights again, after it was trained further."""
+        state = {**dict(self._module.named_buffers()), **dict(self._module.named_parameters())}
+        fresh = snapshot({name: state.get(name, value) for name, value in self._weights.items()}, self.device)
+        check_finite(fresh, self.name)
+        self._weights = fresh
+        self.__dict__.pop("fingerprint", None)
+
+    def with_weights(self, state: Mapping[str, Tensor]) -> "Net":
+        """A sibling with other weights of the same names and shapes (a checkpoint, randomised weights).
+
+        BadWeights lists every missing, left-over and misshapen key. The module itself is not changed.
+        """
+        check_fit(self._expected, state, "the state")
+        check_finite(dict(state), "the state")
+        sibling = object.__new__(Net)
+        sibling.__dict__.update(self.__dict__)
+        sibling.__dict__.pop("fingerprint", None)
+        sibling._weights = snapshot({name: state.get(name, value) for name, value in self._weights.items()}, self.device)
+        return sibling
+
+
+def load(
+    name: str,
+    *,
+    device: Device = None,
+    weights: str | Path | None = None,
+    pretrained: bool = True,
+    **options: Any,
+) -> Net:
+    """A network by name, with the preprocessing and labels that belong to its weights.
+
+    name: "efficientnet-lite0" (bundled, no download; also -lite1, -lite2), "torchvision:resnet50",
+    "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", or "package.module:factory" of your own, for which
+    mean, std, size and labels may be given as for Net. weights: a .safetensors or .pth file to take instead.
+    pretrained=False: random weights. Raises UnknownNet, BadWeights, UnsuitableNet.
+    """
+    entry = find_entry(str(name), weights, pretrained)
+    unknown = set(options) - {"mean", "std", "size", "labels"}
+    if unknown:
+        raise BadOption(f"load has no option {sorted(unknown)[0]!r}", "mean, std, size and labels may be given")
+    labels = options.pop("labels", entry.labels)
+    preprocess = replace(entry.preprocess, **{key: tuple(value) for key, value in options.items()})
+    module = entry.module if device is None else entry.module.to(device)
+    return Net(module, labels=labels, name=str(name), device=device, preprocess=preprocess)
+
+
+def first_device(state: Mapping[str, Tensor]) -> torch.device:
+    """Where the weights are; the CPU for a network without any."""
+    return next((value.device for value in state.values()), torch.device("cpu"))
+
+
+def snapshot(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies that nobody else holds, detached, on the device."""
+    return {name: value.detach().to(device, copy=True) for name, value in state.items()}
+
+
+def to_pixels(images: UInt8[np.ndarray, "n height width 3"]) -> Float[Tensor, "n 3 height width"]:
+    """Bytes as the net takes them: N×H×W×3 in 0 … 255 → N×3×H×W in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255

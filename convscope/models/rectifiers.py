@@ -1,0 +1,57 @@
+"""Which nodes of the graph are rectifiers, however the network spells its ReLU."""
+
+from typing import Any
+
+from torch import fx
+
+from convscope.models.graph import operator_name
+
+ALWAYS = frozenset({"relu", "relu6", "leaky_relu", "prelu", "rrelu"})
+
+
+def is_rectifier(node: fx.Node) -> bool:
+    """ReLU, ReLU6 (hardtanh from 0), clamp from 0, leaky ReLU, PReLU, maximum(x, 0), x·(x>0), where(x>0, x, 0)."""
+    name = operator_name(node)
+    if name in ALWAYS:
+        return True
+    if name in ("hardtanh", "clamp", "clamp_min"):
+        low, high = (argument(node, place, key) for place, key in ((1, "min"), (2, "max")))
+        if name == "hardtanh":
+            low, high = argument(node, 1, "min_val", -1), argument(node, 2, "max_val", 1)
+        return is_number(low, 0) and (high is None or (isinstance(high, int | float) and high > 0))
+    if name == "maximum":
+        return any(is_zero(source) for source in node.args)
+    if name == "mul":
+        return is_gate(node.args[0], node.args[1]) or is_gate(node.args[1], node.args[0])
+    if name == "where" and len(node.args) == 3:
+        return is_gate(node.args[1], node.args[0]) and is_zero(node.args[2])
+    return False
+
+
+def argument(node: fx.Node, place: int, key: str, default: Any = None) -> Any:
+    """An argument by place or by name."""
+    return node.args[place] if place < len(node.args) else node.kwargs.get(key, default)
+
+
+def is_number(value: Any, number: float) -> bool:
+    """Whether a constant argument is that number."""
+    return isinstance(value, int | float) and value == number
+
+
+def is_zero(value: Any) -> bool:
+    """Whether an argument is the constant 0, alone or as a tensor full of it."""
+    if not isinstance(value, fx.Node):
+        return is_number(value, 0)
+    name = operator_name(value)
+    return name in ("zeros", "zeros_like", "new_zeros") or (
+        name in ("full", "full_like", "scalar_tensor") and any(is_number(item, 0) for item in value.args)
+    )
+
+
+def is_gate(value: Any, gate: Any) -> bool:
+    """Whether `gate` is (value > 0), possibly cast to a number."""
+    while isinstance(gate, fx.Node) and operator_name(gate) in ("_to_copy", "to", "type_as", "clone"):
+        gate = gate.args[0]
+    if not isinstance(gate, fx.Node) or operator_name(gate) not in ("gt", "ge"):
+        return False
+    return gate.args[0] is value and (is_zero(gate.args[1]) or is_number(gate.args[1], 0))
