@@ -1,1 +1,44 @@
-"""Convscope, a microscope for ConvNets."""
+"""Convscope, a microscope for ConvNets: see what a network has learned.
+
+    net = convscope.load("efficientnet-lite0")
+    atlas = convscope.build("photos", net, out="atlas")
+    atlas.exemplars("class:pomeranian").save("pomeranian.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convscope.arrays import Box as Box
+    from convscope.arrays import Place as Place
+    from convscope.atlas import Atlas as Atlas
+    from convscope.atlas import build as build
+    from convscope.atlas import open_atlas as open_atlas
+    from convscope.errors import ConvscopeError as ConvscopeError
+    from convscope.models.address import Address as Address
+    from convscope.models.net import Net as Net
+    from convscope.models.net import Prepared as Prepared
+    from convscope.models.net import load as load
+    from convscope.render.draw import draw as draw
+    from convscope.watch import Watch as Watch
+
+__version__ = "0.1.0"
+# name → module; each is imported when it is first used, so that `import convscope` costs little
+PUBLIC = {
+    "Address": "models.address", "Atlas": "atlas", "Box": "arrays", "ConvscopeError": "errors", "Net": "models.net",
+    "Place": "arrays", "Prepared": "models.net", "Watch": "watch", "build": "atlas", "draw": "render.draw",
+    "load": "models.net", "open_atlas": "atlas",
+}  # fmt: skip
+__all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 (the names are those of PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in PUBLIC:
+        return getattr(import_module(f"convscope.{PUBLIC[name]}"), name)
+    if name in (error := import_module("convscope.errors")).__dict__:
+        return getattr(error, name)
+    raise AttributeError(f"module 'convscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,89 @@
+"""An atlas: what a build leaves, and the studies of it, as one object."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from convscope.models.address import Address
+from convscope.models.net import Net, load
+from convscope.passes.build import build_atlas
+from convscope.store.opened import AtlasStore
+from convscope.studies.exemplars import Exemplars, exemplars
+from convscope.watch import SILENT, Watch
+
+if TYPE_CHECKING:
+    from convscope.data.sources import Source
+
+
+class Atlas:
+    """The images of a build as a network saw them, and what it made of them. Needs neither network nor originals."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.store = AtlasStore(folder)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.store.folder
+
+    @property
+    def images(self) -> pa.Table:
+        """One row per image: id, uri, label, predicted, probability, correct, …"""
+        return self.store.images
+
+    @property
+    def skipped(self) -> pa.Table:
+        """uri and reason of every file that could not be read."""
+        return self.store.skipped
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose units were followed, in the order of computation."""
+        return tuple(self.store.followed)
+
+    def pixels(self, row: int) -> NDArray[np.uint8]:
+        """H×W×3, 0–255: an image as the network saw it."""
+        return self.store.pixels(row)
+
+    def exemplars(self, address: str | Address, *, k: int = 9) -> Exemplars:
+        """The patches that excite a unit most, best first; see convscope.studies.exemplars."""
+        return exemplars(self.store, address, k=k)
+
+    def __repr__(self) -> str:
+        net = self.store.manifest["net"]["name"]
+        return f"Atlas({str(self.folder)!r}: {len(self.images)} images, net {net!r}, {len(self.layers)} layers)"
+
+
+def open_atlas(folder: str | Path) -> Atlas:
+    """Opens a finished atlas; it is data, and opening it runs nothing. BadAtlas."""
+    return Atlas(folder)
+
+
+def build(
+    images: "Source",
+    net: Net | str,
+    out: str | Path = "atlas",
+    *,
+    engine: Literal["local", "ray"] = "local",
+    layers: Sequence[str] | None = None,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    k: int = 9,
+    overwrite: bool = False,
+    watch: Watch = SILENT,
+) -> Atlas:
+    """Reads images through a net, once, and leaves an atlas.
+
+    images: folder, glob, list of paths, CSV or Parquet of path and label, or a dataset. net: a Net, or a name for
+    `load`. layers: whose units to follow (default: every rectified layer and the output). limit: a random sample of
+    so many images, drawn with `seed`. k: patches kept per unit. The same call goes on after it was stopped.
+    Raises NoImages, AtlasInUse, UnknownLayer, BuildStopped.
+    """
+    found = load(net) if isinstance(net, str) else net
+    options = {"engine": engine, "layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed}
+    return Atlas(build_atlas(images, found, out, **options, k=k, overwrite=overwrite, watch=watch))  # type: ignore[arg-type]

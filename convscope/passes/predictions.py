@@ -1,0 +1,59 @@
+"""What the net says of each image: its five best classes, and how it fares with the label."""
+
+from typing import Any
+
+import numpy as np
+
+from convscope.passes.fold import Batch, State
+
+TOP = 5
+
+
+class Predictions:
+    """Per image the top 5 with probabilities, the probability of the label's class, and whether top-1 is right."""
+
+    name = "predictions"
+
+    def __init__(self, output: str, classes: int) -> None:
+        self.layers = (output,)
+        self.top = min(TOP, classes)
+
+    def describe(self) -> dict[str, Any]:
+        """How many classes are kept."""
+        return {"top": self.top}
+
+    def none(self) -> State:
+        """No image yet."""
+        return {
+            "rows": np.zeros(0, np.int64),
+            "classes": np.zeros((0, self.top), np.int32),
+            "probabilities": np.zeros((0, self.top), np.float32),
+            "targets": np.zeros(0, np.int64),
+            "target_probabilities": np.zeros(0, np.float32),
+        }
+
+    def add(self, state: State, batch: Batch) -> State:
+        """Classes by falling probability; ties go to the lower class."""
+        probabilities = batch.outputs[self.layers[0]].detach().double().softmax(dim=1).float().cpu().numpy()
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
+        known = batch.targets >= 0
+        of_target = probabilities[np.arange(len(batch)), np.where(known, batch.targets, 0)]
+        fresh: State = {
+            "rows": batch.rows,
+            "classes": order.astype(np.int32),
+            "probabilities": np.take_along_axis(probabilities, order, axis=1),
+            "targets": batch.targets,
+            "target_probabilities": np.where(known, of_target, np.float32(np.nan)).astype(np.float32),
+        }
+        return self.merge(state, fresh)
+
+    def merge(self, one: State, other: State) -> State:
+        """Both, in the order of the images."""
+        joined = {name: np.concatenate([one[name], other[name]]) for name in one}
+        order = np.argsort(joined["rows"], kind="stable")
+        return {name: array[order] for name, array in joined.items()}
+
+    def finish(self, state: State) -> State:
+        """As it is; `correct` is -1 where the label is no class of the net, else 0 or 1."""
+        right = state["classes"][:, 0] == state["targets"]
+        return {**state, "correct": np.where(state["targets"] < 0, -1, right).astype(np.int8)}

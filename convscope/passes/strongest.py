@@ -1,0 +1,115 @@
+"""The images that excite each unit most: one place each, the k best of all images.
+
+Girshick et al. 2014, Rich feature hierarchies, section 3.1 and figure 4 (arXiv:1311.2524).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convscope.passes.fold import Batch, State
+
+NO_ROW = -1
+
+
+class Strongest:
+    """Per unit of some layers the k images with the greatest activation, best first, and the place of it.
+
+    Ties go to the lower image row and the first place in reading order; equal contents count once.
+    The units of all layers stand in one long axis, layer after layer.
+    """
+
+    name = "strongest"
+
+    def __init__(self, units: Mapping[str, int], k: int = 9) -> None:
+        self.units = dict(units)  # layer → number of units
+        self.layers = tuple(units)
+        self.k = k
+
+    def describe(self) -> dict[str, Any]:
+        """The layers, their units, and k."""
+        return {"k": self.k, "units": self.units}
+
+    def none(self) -> State:
+        """No image yet: value -inf, row -1."""
+        shape = (sum(self.units.values()), self.k)
+        return {
+            "values": np.full(shape, -np.inf, np.float32),
+            "rows": np.full(shape, NO_ROW, np.int64),
+            "contents": np.zeros(shape, np.uint64),
+            "places": np.zeros((*shape, 2), np.int16),
+        }
+
+    def add(self, state: State, batch: Batch) -> State:
+        """Lets the batch's images compete with those kept so far."""
+        first_of_content = np.sort(np.unique(batch.contents, return_index=True)[1])
+        peaks = [peak(batch.outputs[layer][first_of_content.tolist()]) for layer in self.layers]
+        values = np.concatenate([found for found, _ in peaks]) if peaks else np.zeros((0, 0), np.float32)
+        places = np.concatenate([found for _, found in peaks]) if peaks else np.zeros((0, 0, 2), np.int16)
+        moved = values.max(axis=1, initial=-np.inf) >= state["values"][:, -1]
+        if not moved.any():
+            return state
+        wide = (int(moved.sum()), len(first_of_content))
+        challengers = {
+            "values": values[moved],
+            "rows": np.broadcast_to(batch.rows[first_of_content], wide),
+            "contents": np.broadcast_to(batch.contents[first_of_content], wide),
+            "places": places[moved],
+        }
+        best = self.best({name: array[moved] for name, array in state.items()}, challengers)
+        return {name: replaced(array, moved, best[name]) for name, array in state.items()}
+
+    def merge(self, one: State, other: State) -> State:
+        """The k best of both."""
+        return self.best(one, other)
+
+    def best(self, one: State, other: State) -> State:
+        """The k best among the columns of two tables, each content once."""
+        table = {name: np.concatenate([one[name], other[name]], axis=1) for name in one}
+        table = ranked(table)
+        contents, filled = table["contents"], table["rows"] != NO_ROW
+        again = (contents[:, :, None] == contents[:, None, :]) & filled[:, :, None] & filled[:, None, :]
+        repeated = np.tril(again, k=-1).any(axis=2)
+        if repeated.any():
+            table["values"] = np.where(repeated, -np.inf, table["values"]).astype(np.float32)
+            table["rows"] = np.where(repeated, NO_ROW, table["rows"])
+            table["contents"] = np.where(repeated, np.uint64(0), table["contents"])
+            table["places"] = np.where(repeated[:, :, None], np.int16(0), table["places"])
+            table = ranked(table)
+        return {name: array[:, : self.k] for name, array in table.items()}
+
+    def finish(self, state: State) -> State:
+        """values (U, k), rows (U, k) with -1 where there were fewer images, places (U, k, 2) as (row, column)."""
+        return {name: state[name] for name in ("values", "rows", "places")}
+
+
+def peak(output: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """N×C×H×W or N×C → the greatest value per unit and image (C, N), and its place (C, N, 2)."""
+    values = output.detach().float()
+    if values.ndim == 2:
+        return values.T.cpu().numpy(), np.zeros((*values.T.shape, 2), np.int16)
+    flat = np.ascontiguousarray(values.flatten(2).cpu().numpy())
+    index = flat.argmax(axis=2)  # numpy gives the first of equals, whatever the vector width
+    found = np.take_along_axis(flat, index[:, :, None], axis=2)[:, :, 0]
+    places = np.stack(np.divmod(index, values.shape[3]), axis=-1).astype(np.int16)
+    return found.T, places.transpose(1, 0, 2)
+
+
+def ranked(table: State) -> dict[str, NDArray[Any]]:
+    """Columns sorted per unit: greatest value first, then lower image row; empty ones last."""
+    late = np.where(table["rows"] == NO_ROW, np.iinfo(np.int64).max, table["rows"])
+    order = np.lexsort((late, -table["values"]), axis=-1)
+    return {
+        name: np.take_along_axis(array, order if array.ndim == 2 else order[:, :, None], axis=1)
+        for name, array in table.items()
+    }
+
+
+def replaced(array: NDArray[Any], where: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """A copy with some rows replaced."""
+    copy = array.copy()
+    copy[where] = values
+    return copy

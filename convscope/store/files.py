@@ -1,0 +1,86 @@
+"""Files that are whole or not there: a temporary name, fsync, rename."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convscope.errors import BadAtlas
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file so that a kill at any moment leaves the old one or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """The same for JSON: sorted keys, so that the same content gives the same bytes."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """BadAtlas where the file is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadAtlas(f"{path} is missing", "build the atlas again") from error
+    except ValueError as error:
+        raise BadAtlas(f"{path} is not readable JSON: {error}", "build the atlas again") from error
+
+
+def write_arrays(folder: Path, arrays: Arrays) -> None:
+    """One .npy a name; "a/b" becomes a file in a sub-folder."""
+    for name, array in arrays.items():
+        path = folder / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def read_array(path: Path, mapped: bool = True) -> NDArray[Any]:
+    """An array, by default mapped into memory and not read whole; never unpickles. BadAtlas if broken."""
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BadAtlas(f"{path} is missing or broken: {error}", "build the atlas again") from error
+    return found
+
+
+def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
+    """All arrays under a folder by name, as write_arrays wrote them."""
+    paths = sorted(folder.rglob("*.npy"))
+    return {path.relative_to(folder).with_suffix("").as_posix(): read_array(path, mapped=False) for path in paths}
+
+
+def commit_folder(temporary: Path, final: Path) -> None:
+    """Gives a finished folder its name, in one step."""
+    sync_folder(temporary)
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.replace(final)
+    sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder safe against a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,100 @@
+"""A finished atlas as data: its tables, arrays and pictures. Nothing in it is ever run."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscope.errors import BadAtlas
+from convscope.store.files import read_array, read_json
+from convscope.store.workspace import FORMAT, MANIFEST, is_atlas
+
+
+class AtlasStore:
+    """The files of one atlas; BadAtlas where they are missing, broken or of another format."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser()
+        if not (self.folder / MANIFEST).exists():
+            if is_atlas(self.folder):
+                raise BadAtlas(f"{folder} is an unfinished atlas", "give the same `convscope build` command to go on")
+            raise BadAtlas(f"{folder} is no atlas", "`convscope build IMAGES --net NAME --out FOLDER` makes one")
+        self.manifest: Mapping[str, Any] = read_json(self.folder / MANIFEST)
+        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
+            found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
+            raise BadAtlas(f"{folder} has the atlas format {found}, this Convscope reads {FORMAT}", "build it again")
+
+    @cached_property
+    def images(self) -> pa.Table:
+        """One row per image: id, uri, label, predicted, probability, correct, …"""
+        return read_table(self.folder / "images.parquet")
+
+    @cached_property
+    def skipped(self) -> pa.Table:
+        """uri and reason of every file that could not be read."""
+        return read_table(self.folder / "skipped.parquet")
+
+    @cached_property
+    def layers(self) -> Mapping[str, Mapping[str, Any]]:
+        """name → record of every layer of the net, under all its names."""
+        records = self.manifest["net"]["layers"]
+        return {name: record for record in records for name in (record["name"], *record["aliases"])}
+
+    @cached_property
+    def followed(self) -> Mapping[str, tuple[int, int]]:
+        """Layers whose units were followed → where their units start in the arrays of `strongest`, and how many."""
+        found, start = {}, 0
+        order = self.manifest["folds"]["strongest"]["units"]
+        for record in self.manifest["net"]["layers"]:
+            if record["name"] in order:
+                found[record["name"]] = (start, order[record["name"]])
+                start += order[record["name"]]
+        return found
+
+    def array(self, name: str) -> NDArray[Any]:
+        """An array of the atlas by name, mapped into memory."""
+        return read_array(self.folder / f"{name}.npy")
+
+    def packed(self, row: int) -> bytes:
+        """An image as the network saw it, as the bytes of a lossless WebP file."""
+        pack, offset, length = (int(self.images[name][row].as_py()) for name in ("pack", "offset", "length"))
+        try:
+            with (self.folder / "packs" / f"{pack:06d}").open("rb") as stream:
+                stream.seek(offset)
+                content = stream.read(length)
+        except OSError as error:
+            raise BadAtlas(f"the pictures of {self.folder} are missing: {error}", "copy the whole folder") from error
+        if len(content) != length:
+            raise BadAtlas(f"the pictures of {self.folder} are cut off", "copy the whole folder again")
+        return content
+
+    def pixels(self, row: int) -> NDArray[np.uint8]:
+        """H×W×3, 0–255: an image as the network saw it."""
+        with Image.open(io.BytesIO(self.packed(row)), formats=["WEBP"]) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def original(self, row: int) -> Path | None:
+        """The file that an image was read from, if it is still there with the same content."""
+        path = Path(self.images["uri"][row].as_py()).expanduser()
+        try:
+            content = path.read_bytes() if path.is_file() else None
+        except OSError:
+            return None
+        same = content is not None and hashlib.sha256(content).hexdigest() == self.images["content"][row].as_py()
+        return path if same else None
+
+
+def read_table(path: Path) -> pa.Table:
+    """A Parquet file; BadAtlas if it is missing or broken."""
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadAtlas(f"{path} is missing or broken", "copy the whole folder, or build the atlas again") from error

@@ -1,0 +1,152 @@
+"""A unit's strongest patches: the regions of the images that excite it most, with their receptive boxes.
+
+Girshick et al. 2014, Rich feature hierarchies, section 3.1 and figure 4 (arXiv:1311.2524).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from convscope.arrays import Box, Place
+from convscope.data.decode import decode
+from convscope.errors import BadAddress, UnreadableImage
+from convscope.models.address import OUTPUT, Address, unknown_layer
+from convscope.models.labels import Labels
+from convscope.models.preprocess import Placement
+from convscope.store.opened import AtlasStore
+from convscope.technique import Result, checked
+
+CONTEXT = 0.35  # of the box's longer side, added around it, so that one sees what the patch is a part of
+SMALLEST = 48  # px of the original: boxes of the first layers are shown within at least that much
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """One image that excites a unit: where, how much, and what the unit sees there."""
+
+    row: int  # in atlas.images
+    value: float  # the activation
+    place: Place  # of the greatest activation in the unit's map
+    box: Box  # what that place can see, px of the original image
+    input_box: Box  # the same in px of the net's input
+    label: str  # the image's label, "" where it has none
+    store: AtlasStore = field(repr=False)
+
+    def cut(self) -> tuple[NDArray[np.uint8], Box]:
+        """The patch with its surroundings, and the box in it: from the original file if it is at hand, else as the net saw it."""
+        path = self.store.original(self.row)
+        if path is not None:
+            try:
+                return surroundings(decode(path), self.box)
+            except UnreadableImage:
+                pass  # the file was read once; the atlas holds its picture
+        picture = self.store.pixels(self.row)
+        return surroundings(picture, self.input_box.clipped(*picture.shape[:2]))
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars(Result):
+    """The patches of one unit, best first: a sequence of Patch."""
+
+    address: str
+    layer: str
+    unit: int
+    unit_name: str  # the class, where the layer is the output; else ""
+    net: str
+    images: int  # how many images were looked at
+    patches: tuple[Patch, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    @overload
+    def __getitem__(self, index: int) -> Patch: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Patch, ...]: ...
+    def __getitem__(self, index: int | slice) -> Patch | tuple[Patch, ...]:
+        return self.patches[index]
+
+    def __iter__(self) -> Iterator[Patch]:
+        return iter(self.patches)
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """rows (k,), values (k,), places (k, 2), boxes (k, 4) in px of the originals."""
+        return {
+            "address": np.asarray(self.address),
+            "rows": np.array([patch.row for patch in self], np.int64),
+            "values": np.array([patch.value for patch in self], np.float32),
+            "places": np.array([patch.place for patch in self], np.int64).reshape(-1, 2),
+            "boxes": np.array([patch.box for patch in self], np.float64).reshape(-1, 4),
+        }
+
+
+@checked
+def exemplars(
+    store: AtlasStore,
+    address: str | Address,
+    *,
+    k: Annotated[int, Field(ge=1, description="how many patches")] = 9,
+) -> Exemplars:
+    """The k patches that excite a unit most ("features.3:17", "class:pomeranian"), best first, one an image.
+
+    Fewer where the atlas holds fewer. Raises UnknownLayer, BadAddress.
+    """
+    layer, unit = find_unit(store, Address.parse(address))
+    start, _ = store.followed[layer]
+    rows, values, places, boxes = (store.array(f"strongest/{name}")[start + unit] for name in ("rows", "values", "places", "boxes"))
+    names = store.manifest["net"]["labels"]
+    patches = [
+        make_patch(store, int(row), float(value), Place(*map(int, place)), Box(*map(float, box)))
+        for row, value, place, box in zip(rows, values, places, boxes, strict=True)
+        if row >= 0
+    ][:k]
+    output = layer == store.manifest["net"]["output"]
+    return Exemplars(
+        f"{layer}:{unit}", layer, unit, names[unit] if output and names else "", store.manifest["net"]["name"], len(store.images), tuple(patches)
+    )
+
+
+def make_patch(store: AtlasStore, row: int, value: float, place: Place, box: Box) -> Patch:
+    """A patch with its box brought from the net's input to the original image."""
+    image = {name: store.images[name][row].as_py() for name in ("height", "width", "top", "left", "row_scale", "column_scale", "label")}
+    label = image.pop("label") or ""
+    return Patch(row, value, place, Placement(**image).to_original(box), box, label, store)
+
+
+def find_unit(store: AtlasStore, address: Address) -> tuple[str, int]:
+    """The followed layer and the unit that an address names; UnknownLayer, BadAddress."""
+    net = store.manifest["net"]
+    name = net["output"] if address.layer == OUTPUT else address.layer
+    if name not in store.layers:
+        raise unknown_layer(net["name"], name, list(store.layers))
+    record = store.layers[name]
+    if record["name"] not in store.followed:
+        raise BadAddress(f"the build did not follow {name}, a {record['kind']}", f"followed are {', '.join(store.followed)}")
+    unit = address.unit
+    if unit is None:
+        raise BadAddress(f"{address} names no unit", f'say which, e.g. "{name}:0"')
+    if isinstance(unit, str):
+        unit = Labels(tuple(net["labels"] or ())).find(unit)
+    if unit >= record["shape"][0]:
+        raise BadAddress(f"{name} has {record['shape'][0]} units, so {unit} is none", "units count from 0")
+    return record["name"], unit
+
+
+def surroundings(picture: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.uint8], Box]:
+    """A square of the picture around a box, moved inside at its edges, and the box in it."""
+    height, width = picture.shape[:2]
+    side = max(max(box.height, box.width) * (1 + CONTEXT), SMALLEST)
+    rows, columns = span(box.top, box.bottom, side, height), span(box.left, box.right, side, width)
+    cut = picture[rows[0] : rows[1], columns[0] : columns[1]]
+    return cut, Box(box.top - rows[0], box.left - columns[0], box.bottom - rows[0], box.right - columns[0])
+
+
+def span(first: float, stop: float, side: float, size: int) -> tuple[int, int]:
+    """Whole pixels of about `side` around an interval, inside 0 … size."""
+    length = min(round(side), size)
+    start = min(max(round((first + stop - length) / 2), 0), size - length)
+    return start, start + length

@@ -1,0 +1,84 @@
+"""What all techniques and studies share: results that show and save themselves, options checked in one place."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from pydantic import ConfigDict, ValidationError, validate_call
+from torch import Tensor
+
+from convscope.errors import BadOption
+from convscope.watch import SILENT, Watch
+
+__all__ = ["SILENT", "Result", "Watch", "checked"]
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+class Result:
+    """What a technique or study gives: a frozen dataclass of numbers that can be drawn, shown and saved."""
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The numbers by name, as they are saved to .npz."""
+        found = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                found[field.name] = value.detach().cpu().numpy()
+            elif isinstance(value, np.ndarray | int | float | str):
+                found[field.name] = np.asarray(value)
+        return found
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a picture (.png), a page that opens without a server (.html), or the numbers (.npz); BadOption."""
+        file = Path(path)
+        if file.suffix == ".npz":
+            np.savez_compressed(file, allow_pickle=False, **self.arrays())
+        elif file.suffix == ".png":
+            file.write_bytes(self._repr_png_())
+        elif file.suffix == ".html":
+            from convscope.render.draw import draw_page  # the one way from a result up to its drawing
+
+            file.write_text(draw_page(self), encoding="utf-8")
+        else:
+            raise BadOption(f"cannot save as {file.suffix or file.name!r}", "name the file .png, .html or .npz")
+        return file
+
+    def _repr_png_(self) -> bytes:
+        from convscope.render.draw import draw_picture
+
+        return draw_picture(self)
+
+
+def checked(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Checks the arguments of a technique or study against its own signature; BadOption names what is wrong."""
+    validated = validate_call(config=ConfigDict(arbitrary_types_allowed=True, strict=False))(function)
+    names = [name for name in inspect.signature(function).parameters if name != "watch"]
+
+    @functools.wraps(function)
+    def call(*positional: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        try:
+            return validated(*positional, **options)
+        except ValidationError as error:
+            raise refusal(function.__name__, names, error) from None
+
+    return call
+
+
+def refusal(function: str, names: list[str], error: ValidationError) -> BadOption:
+    """pydantic's first complaint in our words."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "unexpected_keyword_argument":
+        near = get_close_matches(place, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"
+        return BadOption(f"{function} has no option {place!r}", hint)
+    if first["type"] == "missing_argument":
+        return BadOption(f"{function} needs {place!r}", f"it takes {', '.join(names)}")
+    return BadOption(f"{function}: {place} is {first['input']!r}", first["msg"])

@@ -1,0 +1,18 @@
+"""How long work tells of itself and hears that it shall stop: one narrow argument, silent by default."""
+
+
+class Watch:
+    """Told of progress; asked whether to stop. This one says nothing and never stops."""
+
+    def say(self, text: str) -> None:
+        """A sentence for the person who waits: an estimate, what was skipped, what comes next."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """So many of so many units (images, steps) are finished."""
+
+    def stopped(self) -> bool:
+        """Whether the work shall end now."""
+        return False
+
+
+SILENT = Watch()
