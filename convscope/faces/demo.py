@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convscope.atlas import build
 from convscope.data.decode import decode
 from convscope.errors import NoImages
+from convscope.faces.report import write_report
+from convscope.watch import Watch
 
 PHOTOS = {
     "skimage": (
@@ -73,3 +76,19 @@ def starts(size: int, side: int) -> list[int]:
         return [0]
     count = int(np.ceil((size - side) / (side * (1 - OVERLAP)))) + 1
     return [round(position) for position in np.linspace(0, size - side, count)]
+
+
+def run_demo(out: Path, net_name: str, limit: int | None, watch: Watch) -> Path:
+    """Cuts the regions, builds the atlas and writes the report; gives the report's path. Goes on where it stopped."""
+    watch.say(f"photos: overlapping regions of {len(demo_photos())} photos that installed packages ship")
+    count = cut_regions(out / "regions")
+    watch.say(f"{count} regions in {out / 'regions'}; reading the graph of {net_name}")
+    atlas = build(out / "regions", net_name, out / "atlas", limit=limit, watch=watch)
+    watch.say("writing the report")
+    note = (
+        f"The images are {len(atlas.images):,} overlapping regions cut from {len(demo_photos())} photos at "
+        f"{len(SCALES)} scales, as R-CNN did with its proposals: many views of few photos, so the same motif recurs."
+    )
+    report = write_report(atlas, out / "report.html", note=note)
+    watch.say(f"done: open {report} in a browser")
+    return report

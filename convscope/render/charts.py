@@ -74,8 +74,7 @@ def draw_heat_map(
     if not values.size:
         return draw_words("the map is empty", scale, palette)
     cell = min(400 / max(rows, columns), 56.0)
-    if cell * scale >= 1:
-        cell = int(cell * scale) / scale
+    cell = float(int(cell)) if cell >= 1 else min(cell, 0.5)
     width, height = max(cell * columns, 12.0), max(cell * rows, 12.0)
     left, below = (22.0 if labels[0] else 0.0), (24.0 if labels[1] else 0.0)
     ends = colour_limits(values, signed, limits)
@@ -158,7 +157,7 @@ def finish_axes(
     width, height = figure.get_size_inches() * 96
     for axis, log in ((axes.xaxis, axes.get_xscale() == "log"), (axes.yaxis, axes.get_yscale() == "log")):
         if not log:
-            axis.set_major_locator(MaxNLocator(6))
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(fonts.format_tick))
         axis.set_minor_formatter(NullFormatter())
         axis.set_tick_params(which="both", color=palette.hairline, width=0.6, labelcolor=palette.grey)
@@ -183,18 +182,16 @@ def pixels_of(figure: "Figure") -> Image.Image:
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
 
 
-def _spread(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
-    """The wanted heights, moved apart to at least gap (less if there is no room) between low and high."""
-    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
-    places, floor = [0.0] * len(wanted), low
-    for index in sorted(range(len(wanted)), key=wanted.__getitem__):
-        places[index] = floor = max(min(wanted[index], high), floor)
-        floor += gap
-    ceiling = high
-    for index in sorted(range(len(wanted)), key=places.__getitem__, reverse=True):
-        places[index] = min(places[index], ceiling)
-        ceiling = places[index] - gap
-    return places
+def _spread(wanted: list[float], gap: float) -> list[float]:
+    """Heights in [0, 1] near the wanted ones, in their order, apart by gap (less if there is no room)."""
+    gap = min(gap, 1 / max(len(wanted) - 1, 1))
+    order = np.argsort(wanted, kind="stable")
+    steps = gap * np.arange(len(wanted))
+    level = np.clip(np.asarray(wanted)[order] - steps, 0, 1 - steps[-1])
+    upwards, downwards = np.maximum.accumulate(level), np.minimum.accumulate(level[::-1])[::-1]
+    places = np.empty(len(wanted))
+    places[order] = (upwards + downwards) / 2 + steps
+    return [float(place) for place in places]
 
 
 def draw_curve(
@@ -242,7 +239,7 @@ def draw_curve(
               for one, end in zip(drawn, ends, strict=True)]  # fmt: skip
     if bars:
         middle = [1 - 0.07 * index for index in range(len(drawn))]
-    heights = _spread([float(np.nan_to_num(place)) for place in middle], 16 / 240, 0.0, 1.0)
+    heights = _spread([float(np.nan_to_num(place)) for place in middle], 16 / 240)
     for name, hue, y in zip(names, colours, heights, strict=True):
         style = {"color": hue, "fontproperties": matplotlib_font(9), "parse_math": False}
         axes.text(1 + 8 / (640 - right), y, name, va="center_baseline", transform=axes.transAxes, **style)

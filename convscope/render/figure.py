@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ class Panel(Protocol):
 def _words(panel: Panel, above: str) -> list[Word]:
     title = "" if panel.title == above else panel.title.rstrip(".")
     bold: list[Word] = [(word, "semibold") for word in (title + "." if title else "").split()]
-    return bold + [(word, "regular") for word in panel.caption.split()]
+    caption = panel.caption.strip().replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return bold + [(word, "regular") for word in re.split("[ \t\n]+", caption) if word]
 
 
 def compose(panels: Sequence[Panel], title: str, subtitle: str = "", scale: float = 2.0) -> bytes:
@@ -197,8 +199,8 @@ _STYLE = """
   :root { --ink: #ececec; --grey: #9a9a9a; --hairline: #3a3a3a; --paper: #141414; }
 }
 body { margin: 0 auto; padding: 40px 28px 80px; max-width: 1180px;
-  background: var(--paper); color: var(--ink); font-variant-numeric: tabular-nums;
-  font: 15px/1.45 "Source Sans 3", "Source Sans Pro", system-ui, sans-serif; }
+  font: 15px/1.45 "Source Sans 3", "Source Sans Pro", system-ui, sans-serif;
+  background: var(--paper); color: var(--ink); font-variant-numeric: tabular-nums; }
 h1 { font-size: 26px; font-weight: 600; line-height: 1.2; margin: 0; }
 header p { color: var(--grey); margin: 6px 0 0; }
 figure { margin: 40px 0 0; overflow-x: auto; }

@@ -119,7 +119,7 @@ def column_texts(rows: Sequence[Sequence[Cell]], column: int) -> tuple[list[str]
     """A column's cells as text, floats with the same decimals; and whether they are numbers."""
     cells = [row[column] for row in rows]
     numbers = [float(cell) for cell in cells if isinstance(cell, int | float) and not isinstance(cell, bool)]
-    floats = iter(fonts.format_row(numbers))
+    floats = iter(format_row(numbers))
     exact = not any(isinstance(cell, float) for cell in cells)
     texts = []
     for cell in cells:

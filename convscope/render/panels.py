@@ -245,10 +245,12 @@ class Scatter(_Drawn):
         ]
         lengths = [len(one) for one in given]
         require(len(set(lengths)) == 1, f"x, y and what belongs to them have the lengths {lengths}")
+        finite = bool(np.isfinite(self.x).all() and np.isfinite(self.y).all())
+        require(finite or self.thumbnails is None, "a thumbnail has no finite place")
 
     def numbers(self) -> dict[str, Any]:
         """Every point with its label and value."""
-        points = {"x": self.x, "y": self.y, "labels": self.labels, "values": self.values}
+        points = {"grid": self.grid, "x": self.x, "y": self.y, "labels": self.labels, "values": self.values}
         return dict(
             plain(points | {"value": self.value_name, "x_label": self.x_label, "y_label": self.y_label})
         )

@@ -1,0 +1,5 @@
+"""python -m convscope is the command line."""
+
+from convscope.faces.cli import main
+
+main()

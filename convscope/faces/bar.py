@@ -1,0 +1,57 @@
+"""The watcher of the command line: words and a progress bar with rate and time left, on stderr."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from convscope.watch import Watch
+
+
+class Bar(Watch):
+    """Use it in a `with`; without a terminal it writes a line every few seconds instead of a bar."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(file=sys.stderr, highlight=False)
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("left"),
+        )  # fmt: skip
+        self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.task: TaskID | None = None
+        self.first: tuple[float, int] | None = None
+        self.last_line = 0.0
+
+    def __enter__(self) -> "Bar":
+        self.bar.start()
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """A sentence above the bar."""
+        self.console.print(text, markup=False, soft_wrap=True)
+        self.started = time.monotonic()
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Moves the bar."""
+        now = time.monotonic()
+        if self.first is None:  # the rate counts from the second report on: the first may hold work of before
+            self.first = (now, done)
+        begun, before = self.first
+        rate = (done - before) / (now - begun) if done > before else done / max(now - self.started, 1e-9)
+        words = f"{rate:.1f}/s"
+        if not self.console.is_terminal:
+            if now - self.last_line > 5 or done == total:
+                left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+                self.console.print(f"{self.title}: {done:,} of {total:,} {unit}, {words}{left}", markup=False)
+                self.last_line = now
+            return
+        if self.task is None:
+            self.task = self.bar.add_task(self.title, total=total, unit=unit, rate=words)
+        self.bar.update(self.task, completed=done, total=total, rate=words)

@@ -1,0 +1,184 @@
+"""The command line: data to stdout, words and progress to stderr, 2 for wrong use, 1 for failed work."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from convscope import __version__
+from convscope.errors import BadAddress, BadOption, BuildStopped, ConvscopeError, UnknownLayer, UnknownNet
+from convscope.faces.bar import Bar
+
+if TYPE_CHECKING:
+    from convscope.models.net import Net
+
+WRONG_USE = (BadOption, BadAddress, UnknownLayer, UnknownNet)  # exit code 2; every other problem gives 1
+
+app = App(
+    name="convscope",
+    help="A microscope for ConvNets: point it at a network and a folder of images, and see what it has learned.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+NetName = Annotated[str, Parameter(name="--net", help='"efficientnet-lite0" (bundled), "torchvision:resnet50", "timm:convnext_tiny", "package.module:factory"')]
+Weights = Annotated[Path | None, Parameter(help="a .safetensors or .pth file to take instead of the net's own weights")]
+Random = Annotated[bool, Parameter(name="--pretrained", help="--no-pretrained takes random weights")]
+DeviceName = Annotated[str | None, Parameter(name="--device", help='"cpu", "cuda", "mps"; default: where the net is')]
+
+
+@app.command
+def build(
+    images: str,
+    /,
+    *,
+    net: NetName = "efficientnet-lite0",
+    out: Annotated[Path, Parameter(help="the folder that becomes the atlas")] = Path("atlas"),
+    layers: Annotated[list[str] | None, Parameter(help="whose units to follow; default: all rectified ones and the output")] = None,
+    limit: Annotated[int | None, Parameter(help="a random sample of so many images")] = None,
+    batch_size: Annotated[int | None, Parameter(help="images in one forward")] = None,
+    seed: Annotated[int, Parameter(help="of the sample")] = 0,
+    k: Annotated[int, Parameter(help="patches kept per unit")] = 9,
+    overwrite: Annotated[bool, Parameter(negative="", help="throw away the atlas that is in --out")] = False,
+    weights: Weights = None,
+    pretrained: Random = True,
+    device: DeviceName = None,
+) -> None:
+    """Read IMAGES through a net, once, and leave an atlas. The same command goes on after it was stopped.
+
+    IMAGES is a folder, a glob in quotes, or a CSV or Parquet table with the columns path and label.
+    """
+    from convscope.atlas import build as build_atlas
+
+    found = open_net(net, weights, pretrained, device)
+    with Bar("build") as bar:
+        options = {"layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed, "k": k}
+        atlas = build_atlas(images, found, out, **options, overwrite=overwrite, watch=bar)  # type: ignore[arg-type]
+        lost = len(atlas.skipped)
+        bar.say(f"{len(atlas.images):,} images" + (f", {lost:,} files skipped (see the report)" if lost else ""))
+        bar.say(f"next: convscope report {out} --out report.html")
+    sys.stdout.write(f"{out}\n")
+
+
+@app.command
+def report(
+    atlas: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="the HTML file to write")] = Path("report.html"),
+    note: Annotated[str, Parameter(help="a sentence about the images, shown under the title")] = "",
+) -> None:
+    """Write one HTML file that shows an ATLAS and opens from disk, without a server."""
+    from convscope.atlas import open_atlas
+    from convscope.faces.report import write_report
+
+    with Bar("report") as bar:
+        write_report(open_atlas(atlas), out, note=note, watch=bar)
+    sys.stdout.write(f"{out}\n")
+
+
+@app.command
+def exemplars(
+    atlas: Path,
+    address: str,
+    /,
+    *,
+    k: Annotated[int, Parameter(help="how many patches")] = 9,
+    save: Annotated[Path | None, Parameter(help="a .png, .html or .npz file; without it a table is printed")] = None,
+) -> None:
+    """The patches of an ATLAS that excite a unit most. ADDRESS is layer:unit, or class:name."""
+    from convscope.atlas import open_atlas
+
+    found = open_atlas(atlas)
+    patches = found.exemplars(address, k=k)
+    if save is not None:
+        sys.stdout.write(f"{patches.save(save)}\n")
+        return
+    lines = [["value", "place", "box", "image"]]
+    for patch in patches:
+        box = ", ".join(f"{edge:.1f}" for edge in patch.box)
+        lines.append([f"{patch.value:.4g}", f"{patch.place.row},{patch.place.column}", box, found.images["uri"][patch.row].as_py()])
+    print_table(lines)
+
+
+@app.command
+def layers(
+    *,
+    net: NetName = "efficientnet-lite0",
+    weights: Weights = None,
+    pretrained: Random = True,
+    device: DeviceName = None,
+) -> None:
+    """List the layers of a net: name, kind, shape, receptive field, and what else they are called."""
+    found = open_net(net, weights, pretrained, device)
+    others: dict[str, list[str]] = {}
+    for layer in found.layers:
+        others.setdefault(layer.alias_of or layer.name, []).append(layer.name)
+    lines = [["layer", "kind", "shape", "receptive field", "rectified", "also called"]]
+    for layer in found.layers:
+        if layer.alias_of is None:
+            field = layer.receptive
+            seen = "whole image" if field.size is None else f"{field.size[0]}×{field.size[1]}"
+            seen += f" every {field.stride[0]:g}" if field.stride else ""
+            shape = "×".join(map(str, layer.shape))
+            lines.append([layer.name, layer.kind, shape, seen, "yes" if layer.rectified else "", ", ".join(others[layer.name][1:])])
+    print_table(lines)
+
+
+@app.command
+def demo(
+    *,
+    out: Annotated[Path, Parameter(help="the folder for photos, atlas and report")] = Path("demo"),
+    net: NetName = "efficientnet-lite0",
+    limit: Annotated[int | None, Parameter(help="so many of the images only")] = None,
+) -> None:
+    """Photos that installed packages ship → an atlas and a report, with real weights and without a download."""
+    from convscope.faces.demo import run_demo
+
+    with Bar("build") as bar:
+        sys.stdout.write(f"{run_demo(out, net, limit, bar)}\n")
+
+
+def open_net(name: str, weights: Path | None, pretrained: bool, device: str | None) -> "Net":
+    """The net of the command line, with a word on stderr since the first look takes seconds."""
+    console = Console(file=sys.stderr, highlight=False)
+    with console.status(f"reading the graph of {name}"):
+        from convscope.models.net import load
+
+        return load(name, weights=weights, pretrained=pretrained, device=device)
+
+
+def print_table(lines: Sequence[Sequence[str]]) -> None:
+    """Aligned columns on a terminal; tab-separated where another program reads."""
+    if not sys.stdout.isatty():
+        sys.stdout.writelines("\t".join(line) + "\n" for line in lines)
+        return
+    table = Table(*lines[0], box=None, pad_edge=False)
+    for line in lines[1:]:
+        table.add_row(*line)
+    Console(highlight=False).print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: every problem in plain words with its hint, never a stack trace for what a user did."""
+    console = Console(file=sys.stderr, highlight=False)
+
+    def fail(text: str, code: int) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+        raise SystemExit(code)
+
+    options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
+    try:
+        app(arguments, **options)
+    except CycloptsError as error:
+        fail(f"error: {error}\n\nhint: convscope --help, or convscope COMMAND --help", 2)
+    except BuildStopped as stop:
+        fail(str(stop), 130)
+    except ConvscopeError as error:
+        fail(f"error: {error}", 2 if isinstance(error, WRONG_USE) else 1)
+    except KeyboardInterrupt:
+        fail("stopped", 130)
