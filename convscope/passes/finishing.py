@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convscope.data.sources import Listing
+from convscope.errors import NoImages
 from convscope.models.net import Net
 from convscope.models.receptive import Interval
 from convscope.passes.fold import Fold, State
@@ -33,6 +34,9 @@ def finish(workspace: Workspace, net: Net, folds: Sequence[Fold], listing: Listi
         images.append(keep_once(partial.images, index, known, workspace.pack_path(index), packs / f"{index:06d}"))
         skipped.append(partial.skipped)
     table = pa.concat_tables(images)
+    if not len(table):
+        first = pa.concat_tables(skipped).slice(0, 1).to_pylist()[0]
+        raise NoImages("none of the files is an image that can be read", f"the first of them, {first['uri']}: {first['reason']}")
     positions = table["row"].to_numpy()
     row_of = np.full(len(listing.files) + 1, NO_ROW, np.int64)  # the last one answers for NO_ROW itself
     row_of[positions] = np.arange(len(positions))

@@ -34,8 +34,10 @@ class Predictions:
 
     def add(self, state: State, batch: Batch) -> State:
         """Classes by falling probability; ties go to the lower class."""
-        probabilities = batch.outputs[self.layers[0]].detach().double().softmax(dim=1).float().cpu().numpy()
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
+        scores = batch.outputs[self.layers[0]].detach().double().cpu().numpy()
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))  # in numpy: torch's softmax varies with the batch
+        probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.top]
         known = batch.targets >= 0
         of_target = probabilities[np.arange(len(batch)), np.where(known, batch.targets, 0)]
         fresh: State = {

@@ -40,7 +40,7 @@ class Workspace:
         self.done = (atlas / MANIFEST).exists()
         if self.done or (self.folder / "key.json").exists():
             before = read_json(atlas / MANIFEST)["key"] if self.done else read_json(self.folder / "key.json")
-            changed = [name for name in sorted({*key, *before}) if key.get(name) != before.get(name)]
+            changed = [name for name in sorted(before) if key.get(name) != before[name]]
             if changed:
                 state = "a finished atlas" if self.done else "an unfinished atlas"
                 raise AtlasInUse(
