@@ -1,8 +1,8 @@
 """Convscope, a microscope for ConvNets: see what a network has learned.
 
-    net = convscope.load("efficientnet-lite0")
-    atlas = convscope.build("photos", net, out="atlas")
-    atlas.exemplars("class:pomeranian").save("pomeranian.png")
+net = convscope.load("efficientnet-lite0")
+atlas = convscope.build("photos", net, out="atlas")
+atlas.exemplars("class:pomeranian").save("pomeranian.png")
 """
 
 from importlib import import_module
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from convscope.atlas import open_atlas as open_atlas
     from convscope.errors import ConvscopeError as ConvscopeError
     from convscope.models.address import Address as Address
+    from convscope.models.load import load as load
     from convscope.models.net import Net as Net
-    from convscope.models.net import Prepared as Prepared
-    from convscope.models.net import load as load
+    from convscope.models.prepared import Prepared as Prepared
     from convscope.render.draw import draw as draw
     from convscope.watch import Watch as Watch
 
@@ -26,10 +26,10 @@ __version__ = "0.1.0"
 # name → module; each is imported when it is first used, so that `import convscope` costs little
 PUBLIC = {
     "Address": "models.address", "Atlas": "atlas", "Box": "arrays", "ConvscopeError": "errors", "Net": "models.net",
-    "Place": "arrays", "Prepared": "models.net", "Watch": "watch", "build": "atlas", "draw": "render.draw",
-    "load": "models.net", "open_atlas": "atlas",
+    "Place": "arrays", "Prepared": "models.prepared", "Watch": "watch", "build": "atlas", "draw": "render.draw",
+    "load": "models.load", "open_atlas": "atlas",
 }  # fmt: skip
-__all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 (the names are those of PUBLIC)
+__all__ = ["__version__", *PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

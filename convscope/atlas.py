@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from convscope.models.address import Address
-from convscope.models.net import Net, load
+from convscope.models.load import load
+from convscope.models.net import Net
 from convscope.passes.build import build_atlas
 from convscope.store.opened import AtlasStore
 from convscope.studies.exemplars import Exemplars, exemplars

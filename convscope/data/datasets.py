@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.data.decode import reason
+from convscope.data.reasons import reason
 from convscope.data.tensors import pixels_of
 from convscope.errors import UnreadableImage
 
@@ -40,20 +41,21 @@ class DatasetItem:
         """The index as text."""
         return str(self.index)
 
-    @property
+    @cached_property
     def label(self) -> str | None:
-        """The item's label; reads the item where the dataset has no list of them; None for a broken item."""
+        """The item's label; reads the item if neither the dataset lists labels nor it was read; or None."""
         if not self.label_in_item:
             return self.known_label
         try:
-            item = self._item()
+            return self._label_of(self._item())
         except UnreadableImage:
             return None
-        return label_text(item[1], class_names(self.dataset)) if _is_pair(item) else None
 
     def read(self) -> tuple[str, NDArray[np.uint8]]:
         """The content hash (sha256 of shape and pixels, hex) and H×W×3 RGB, 0–255; UnreadableImage."""
         item = self._item()
+        if self.label_in_item:
+            vars(self)["label"] = self._label_of(item)  # so that asking for it does not read the item again
         pixels = pixels_of(item[0] if isinstance(item, (tuple, list)) and item else item)
         digest = hashlib.sha256(repr(pixels.shape).encode())
         digest.update(pixels.tobytes())
@@ -65,6 +67,11 @@ class DatasetItem:
             return self.read()[0], self.label
         except UnreadableImage as error:
             return error.problem, self.known_label
+
+    def _label_of(self, item: Any) -> str | None:
+        """The label in what the dataset gave, which is (image, label, …) or has none."""
+        has_label = isinstance(item, (tuple, list)) and len(item) >= 2
+        return label_text(item[1], class_names(self.dataset)) if has_label else None
 
     def _item(self) -> Any:
         """What the dataset gives for the index; UnreadableImage if it comes upon a broken file."""
@@ -79,9 +86,7 @@ def dataset_items(dataset: Dataset) -> tuple[DatasetItem, ...]:
     labels, names = known_labels(dataset), class_names(dataset)
     if labels is None:
         return tuple(DatasetItem(dataset, index, None, True) for index in range(len(dataset)))
-    return tuple(
-        DatasetItem(dataset, index, label_text(label, names), False) for index, label in enumerate(labels)
-    )
+    return tuple(DatasetItem(dataset, index, label_text(label, names), False) for index, label in enumerate(labels))
 
 
 def known_labels(dataset: Any) -> Sequence[Any] | None:
@@ -118,8 +123,3 @@ def label_text(label: Any, names: Sequence[Any]) -> str | None:
 def _is_subset(dataset: Any) -> bool:
     """Whether it is a selection of another dataset's items, as torch's Subset is."""
     return not hasattr(dataset, "classes") and hasattr(dataset, "indices") and hasattr(dataset, "dataset")
-
-
-def _is_pair(item: Any) -> bool:
-    """Whether the item is (image, label, …)."""
-    return isinstance(item, (tuple, list)) and len(item) >= 2

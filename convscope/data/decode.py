@@ -1,36 +1,20 @@
-"""A picture file, its bytes, or a PIL image → RGB bytes as a person would see them; or the reason why not.
-
-Reasons are stored in atlases, so they hold no path and no address: the same file gives the same words.
-"""
+"""A picture file, its bytes, or a PIL image → RGB bytes as a person would see them."""
 
 import hashlib
 import io
 import os
-import re
-import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from convscope.data.colour import rgb_bytes
+from convscope.data.reasons import BROKEN, file_problem, reason, too_many_pixels
 from convscope.errors import UnreadableImage
-
-NOT_AN_IMAGE = "not an image that can be read (jpeg, png, …)"
-TRUNCATED = "truncated: the file ends before the picture does"
-
-# What Pillow's decoders raise on broken data.
-BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(RuntimeError, MemoryError, AssertionError, struct.error, zlib.error, Image.DecompressionBombError),
-)
 
 _FILTERS = threading.Lock()
 
@@ -62,37 +46,6 @@ def read_file(path: Path) -> tuple[str, NDArray[np.uint8]]:
         raise UnreadableImage(reason(error)) from error
 
 
-def file_problem(path: Path) -> str:
-    """Why the path cannot be read as a file with something in it, in a few words; "" if it can."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return "a dangling link" if path.is_symlink() else "no such file"
-    except OSError as error:
-        return reason(error)
-    except ValueError:  # a null character
-        return "not a path"
-    if stat.S_ISDIR(status.st_mode):
-        return "a folder, not a file"
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device could wait for ever
-        return "not a regular file (a pipe, socket or device)"
-    return "" if status.st_size else "empty"
-
-
-def reason(error: BaseException) -> str:
-    """An exception of the decoder or of the disk in plain words, without paths and addresses."""
-    if isinstance(error, UnidentifiedImageError):
-        return NOT_AN_IMAGE
-    if isinstance(error, Image.DecompressionBombError):
-        return _too_many_pixels()
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    words = re.sub(r"<[^>]*>|0x[0-9a-f]+|\S*/\S*", "…", str(error)).strip() or type(error).__name__
-    if re.search(r"truncated|only got|end of file", words, re.IGNORECASE):
-        return TRUNCATED
-    return f"broken or cut off: {words[:200]}"
-
-
 def _despite_warnings(work: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """What the work gives, the same whatever the warning filters."""
     # Pillow warns of, say, broken EXIF and reads on. Only where the user has made warnings errors, it can't:
@@ -105,7 +58,7 @@ def _despite_warnings(work: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8
             return work()
 
 
-def _decode_stream(file: IO[bytes]) -> NDArray[np.uint8]:
+def _decode_stream(file: io.BytesIO | io.BufferedReader) -> NDArray[np.uint8]:
     """An open file → H×W×3 RGB, 0–255; the size is known, and refused, before a pixel is decoded."""
     # The file is passed, not its name: given a name, Pillow maps raw formats into memory, and a file
     # that shrinks meanwhile kills the process.
@@ -115,7 +68,7 @@ def _decode_stream(file: IO[bytes]) -> NDArray[np.uint8]:
             if limit is not None and image.width * image.height > limit:
                 # Pillow only warns up to twice the limit, and making that warning an error by a filter
                 # would not be safe in threads.
-                raise UnreadableImage(_too_many_pixels())
+                raise UnreadableImage(too_many_pixels())
             if image.format == "EPS":  # Pillow would hand it to Ghostscript, which runs programs
                 raise UnreadableImage("a PostScript drawing, not an image", hint="convert it to PNG")
             return _pixels(image)
@@ -155,8 +108,3 @@ def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _too_many_pixels() -> str:
-    """The reason for refusing a decompression bomb."""
-    return f"too large: more than {Image.MAX_IMAGE_PIXELS:,} pixels"

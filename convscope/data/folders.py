@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from convscope.data.decode import file_problem, reason
 from convscope.data.items import ImageFile, Skipped, text_of
 from convscope.data.listing import Listing
+from convscope.data.reasons import file_problem, reason
 
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 
@@ -94,6 +94,4 @@ def _walk(folder: Path, depth: int | None) -> Iterator[tuple[Path, str]]:
 def _entries(folder: Path) -> tuple[os.DirEntry[str], ...]:
     """What is in the folder, without hidden files and the litter of file managers; OSError."""
     with os.scandir(folder) as entries:
-        return tuple(
-            entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in IGNORED
-        )
+        return tuple(entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in IGNORED)

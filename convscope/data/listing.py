@@ -9,6 +9,8 @@ from convscope.data.datasets import DatasetItem
 from convscope.data.items import ImageFile, Skipped
 from convscope.errors import BadOption
 
+Item = ImageFile | DatasetItem
+
 PROBES = 16  # items of a dataset that a fingerprint looks at: they have no size and no time of change
 
 
@@ -18,14 +20,14 @@ class Shard:
 
     index: int
     first_row: int  # position in the listing of its first file
-    files: tuple[ImageFile | DatasetItem, ...]
+    files: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class Listing:
     """What is there to be read, in order, and what is not, with the reason."""
 
-    files: tuple[ImageFile | DatasetItem, ...]
+    files: tuple[Item, ...]
     skipped: tuple[Skipped, ...] = ()
 
     def limited(self, limit: int | None, seed: int) -> "Listing":
@@ -42,17 +44,18 @@ class Listing:
         if size < 1:
             raise BadOption(f"the size of a shard is {size}", hint="give at least 1")
         starts = range(0, len(self.files), size)
-        return tuple(
-            Shard(index, start, self.files[start : start + size]) for index, start in enumerate(starts)
-        )
+        return tuple(Shard(index, start, self.files[start : start + size]) for index, start in enumerate(starts))
 
-    def fingerprint(self) -> str:
-        """64 hex digits that change with names, labels, sizes and times of change (of a dataset: probes)."""
+    def fingerprint(self, times: bool = True) -> str:
+        """64 hex digits that change with names, labels, sizes and times of change (of a dataset: probes).
+
+        Without the times it is the same for a copy of the files, and may miss a change that keeps a file's size.
+        """
         digest = hashlib.sha256()
         step = -(-len(self.files) // PROBES)
         for position, file in enumerate(self.files):
             if isinstance(file, ImageFile):
-                line = [file.name, file.label, *file.stamp()]
+                line = [file.name, file.label, *file.stamp()[: 2 if times else 1]]
             else:
                 line = [file.name, file.known_label, *(file.stamp() if position % step == 0 else ())]
             digest.update(json.dumps(line).encode() + b"\n")

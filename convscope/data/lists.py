@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from convscope.data.decode import file_problem
 from convscope.data.items import ImageFile, Skipped, text_of
 from convscope.data.listing import Listing
+from convscope.data.reasons import file_problem
 
 
 class Entry(NamedTuple):

@@ -8,21 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from convscope.data.datasets import Dataset, DatasetItem, dataset_items
-from convscope.data.decode import decode, file_problem
+from convscope.data.decode import decode
 from convscope.data.folders import is_pattern, list_folder, list_glob, split_pattern
 from convscope.data.items import ImageFile, Skipped, image_id, text_of
-from convscope.data.listing import Listing, Shard
+from convscope.data.listing import Item, Listing, Shard
 from convscope.data.lists import Entry, list_entries
+from convscope.data.reasons import file_problem
 from convscope.data.tables import SUFFIXES, list_table
 from convscope.errors import NoImages, UnreadableImage
 
-__all__ = ["DatasetItem", "ImageFile", "Listing", "Shard", "Skipped", "Source", "image_id", "list_images"]
+__all__ = [
+    "DatasetItem",
+    "ImageFile",
+    "Item",
+    "Listing",
+    "Shard",
+    "Skipped",
+    "Source",
+    "image_id",
+    "list_images",
+]
 
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Dataset
 
-KINDS = (
-    "give a folder, a glob such as 'photos/**/*.jpg', a list of paths, a CSV or Parquet table, or a dataset"
-)
+KINDS = "give a folder, a glob such as 'photos/**/*.jpg', a list of paths, a CSV or Parquet table, or a dataset"
 
 
 def list_images(images: Source) -> Listing:
@@ -60,9 +69,7 @@ def _list_path(written: str) -> Listing:
     if path.is_dir():
         return list_folder(written)
     if problem:
-        raise NoImages(
-            f"{text_of(written)}: {problem}", hint=_near(path) if problem == "no such file" else ""
-        )
+        raise NoImages(f"{text_of(written)}: {problem}", hint=_near(path) if problem == "no such file" else "")
     if path.suffix.lower() in SUFFIXES:
         return list_table(written)
     try:
@@ -101,7 +108,5 @@ def _near(path: Path) -> str:
         return ""
     matches = get_close_matches(missing.name.lower(), sorted(names), n=3)
     return (
-        f"did you mean {' or '.join(repr(str(missing.parent / names[match])) for match in matches)}?"
-        if matches
-        else ""
+        f"did you mean {' or '.join(repr(str(missing.parent / names[match])) for match in matches)}?" if matches else ""
     )

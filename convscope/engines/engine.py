@@ -10,9 +10,7 @@ Answer = TypeVar("Answer")
 class Engine(Protocol):
     """Something that works on shards in any order, and hands over each answer as it is ready."""
 
-    def map(
-        self, function: Callable[[Shard], Answer], shards: Iterable[Shard]
-    ) -> Iterator[tuple[Shard, Answer]]:
+    def map(self, function: Callable[[Shard], Answer], shards: Iterable[Shard]) -> Iterator[tuple[Shard, Answer]]:
         """(shard, answer) for each shard, in any order."""
         ...
 
@@ -20,9 +18,7 @@ class Engine(Protocol):
 class Local:
     """One shard after the other in this process; torch's own threads fill the cores."""
 
-    def map(
-        self, function: Callable[[Shard], Answer], shards: Iterable[Shard]
-    ) -> Iterator[tuple[Shard, Answer]]:
+    def map(self, function: Callable[[Shard], Answer], shards: Iterable[Shard]) -> Iterator[tuple[Shard, Answer]]:
         """(shard, answer) in the order of the shards."""
         for shard in shards:
             yield shard, function(shard)

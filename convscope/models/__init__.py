@@ -1,1 +1,1 @@
-
+"""Networks: graph, layers, receptive fields, preprocessing, weights, names."""

@@ -103,7 +103,7 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
         try:
             program = export(module, (example,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
             program = program.run_decompositions({})
-        except Exception as error:  # noqa: BLE001 - the exporter raises whatever the user's code raises
+        except Exception as error:
             raise refusal(module, error) from error
     signature, state = program.graph_signature, {**program.state_dict, **program.constants}
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
@@ -154,6 +154,8 @@ def refusal(module: nn.Module, error: Exception) -> UnsuitableNet:
         code = step.tb_frame.f_code
         places.append((code.co_filename, str(step.tb_lineno), code.co_name))
         step = step.tb_next
-    own = [place for place in places if "/torch/" not in place[0] and "/convscope/" not in place[0] and "<" not in place[0]]
+    own = [
+        place for place in places if "/torch/" not in place[0] and "/convscope/" not in place[0] and "<" not in place[0]
+    ]
     where = f" (at {own[-1][0]}, line {own[-1][1]}, in {own[-1][2]})" if own else ""
     return UnsuitableNet(f"{type(module).__name__} cannot be exported: {reason}{where}", WRAP_HINT)

@@ -36,7 +36,9 @@ class Labels:
             listed = " or ".join(f"class:{index} ({self.names[index]})" for index in found)
             raise BadAddress(f"{len(found)} classes are called {text!r}", f"say which: {listed}")
         near = near_names(plain(text), list(self._by_name))
-        hint = "did you mean " + ", ".join(repr(self.names[self._by_name[name][0]]) for name in near) + "?" if near else ""
+        hint = (
+            "did you mean " + ", ".join(repr(self.names[self._by_name[name][0]]) for name in near) + "?" if near else ""
+        )
         raise BadAddress(f"the net has no class {text!r}", hint)
 
     def match(self, label: str) -> int | None:

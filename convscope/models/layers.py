@@ -9,13 +9,42 @@ from typing import Literal
 from torch import Tensor, fx
 
 from convscope.models.graph import Graph, module_calls, operator_name
-from convscope.models.rectifiers import is_rectifier
 from convscope.models.receptive import Field, Interval
+from convscope.models.rectifiers import is_rectifier
 
 MAP = ("N", "C", "H", "W")
 VECTOR = ("N", "C")
-PARTS = frozenset("slice select narrow split split_with_sizes chunk unbind tensor_split index index_select".split())
-SMOOTH = frozenset("gelu silu mish elu selu celu hardswish softplus tanh softsign log_sigmoid hardtanh threshold".split())
+PARTS = frozenset(
+    [
+        "slice",
+        "select",
+        "narrow",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "unbind",
+        "tensor_split",
+        "index",
+        "index_select",
+    ]
+)
+SMOOTH = frozenset(
+    [
+        "gelu",
+        "silu",
+        "mish",
+        "elu",
+        "selu",
+        "celu",
+        "hardswish",
+        "softplus",
+        "tanh",
+        "softsign",
+        "log_sigmoid",
+        "hardtanh",
+        "threshold",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -135,13 +164,12 @@ def value_of(graph: Graph, nodes: Sequence[fx.Node]) -> fx.Node | None:
 
 def derive(view: Field, size: tuple[int, int]) -> Receptive:
     """Size, stride and offset for display, from the exact intervals."""
-    reaches = view.rows.reach, view.columns.reach
-    if sees_all(view.rows, size[0]) and sees_all(view.columns, size[1]) and None in reaches:
+    rows, columns = view.rows.reach, view.columns.reach
+    if sees_all(view.rows, size[0]) and sees_all(view.columns, size[1]) and None in (rows, columns):
         return Receptive("whole image")
-    if reaches[0] is None or reaches[1] is None:
+    if rows is None or columns is None:
         extents = [int((i.stop - i.first).max()) for i in (view.rows, view.columns)]
         return Receptive("exact", (extents[0], extents[1]))
-    rows, columns = reaches
     return Receptive(
         "exact",
         (int(rows.last - rows.first) + 1, int(columns.last - columns.first) + 1),

@@ -2,42 +2,26 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from convscope.arrays import Box, Place
-from convscope.data.decode import decode
 from convscope.errors import BadAddress, BadOption, UnsuitableNet
 from convscope.models.address import OUTPUT, Address, unknown_layer
-from convscope.models.graph import Graph, trace
+from convscope.models.graph import trace
 from convscope.models.labels import Labels
 from convscope.models.layers import Layer, find_layers, stage_ends, watched_layers
-from convscope.models.preprocess import Placement, Preprocess
+from convscope.models.prepared import ImageLike, Prepared, prepare
+from convscope.models.preprocess import Preprocess
 from convscope.models.propagate import propagate
 from convscope.models.receptive import Interval
 from convscope.models.weights import check_finite, check_fit
-from convscope.models.zoo import find_entry
 
-ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 Device = str | torch.device | None
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """An image as the net sees it, and the way back."""
-
-    pixels: Float[Tensor, "1 3 height width"]  # in [0, 1], before normalisation
-    placement: Placement  # where the pixels lie in the original
-    original: UInt8[np.ndarray, "rows columns 3"]  # the image it was made from
 
 
 class Net:
@@ -139,7 +123,9 @@ class Net:
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"Net({self.name!r}, {height}×{width}, {self.classes} classes, {len(self._layers)} layers, {self.device})"
+        return (
+            f"Net({self.name!r}, {height}×{width}, {self.classes} classes, {len(self._layers)} layers, {self.device})"
+        )
 
     # --- names ------------------------------------------------------------------------------------------------
 
@@ -161,18 +147,26 @@ class Net:
         if isinstance(unit, str):
             unit = self.class_index(unit)
         if unit is not None and not 0 <= unit < layer.units:
-            raise BadAddress(f"{layer.name} has {layer.units} units, so {unit} is none", f"units count from 0 to {layer.units - 1}")
+            raise BadAddress(
+                f"{layer.name} has {layer.units} units, so {unit} is none",
+                f"units count from 0 to {layer.units - 1}",
+            )
         if place is not None:
             rows, columns = layer.shape[1:] if layer.spatial else (1, 1)
             if place.row >= rows or place.column >= columns:
                 hint = f"rows 0 to {rows - 1}, columns 0 to {columns - 1}, counted from the upper left"
-                raise BadAddress(f"{layer.name} has {rows}×{columns} places, so {place.row},{place.column} is none", hint)
+                raise BadAddress(
+                    f"{layer.name} has {rows}×{columns} places, so {place.row},{place.column} is none", hint
+                )
         return layer, unit, place
 
     def class_index(self, text: str) -> int:
         """The class that a name or WordNet id stands for; BadAddress otherwise."""
         if self._labels is None:
-            raise BadAddress(f"{self.name} has no class names, so {text!r} is none", 'name a class by its index: "class:259"')
+            raise BadAddress(
+                f"{self.name} has no class names, so {text!r} is none",
+                'name a class by its index: "class:259"',
+            )
         return self._labels.find(text)
 
     def class_name(self, index: int) -> str:
@@ -194,24 +188,8 @@ class Net:
 
         Raises UnreadableImage, and BadOption for an array or tensor of another layout.
         """
-        if isinstance(image, Tensor):
-            if image.ndim == 4 and image.shape[0] == 1:
-                image = image[0]
-            if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-                raise BadOption(f"a tensor image is 3×H×W float in [0, 1], not {tuple(image.shape)} {image.dtype}")
-            if not bool(((image >= 0) & (image <= 1)).all()):
-                raise BadOption("a tensor image has values in [0, 1]", "give it before normalisation; bytes are divided by 255")
-            pixels, placement = self.preprocess.crop_float(image.float())
-            original = (image.detach().cpu().float() * 255).round().byte().permute(1, 2, 0).numpy()
-            return Prepared(pixels[None].to(self.device), placement, original)
-        if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-                raise BadOption(f"an array image is H×W×3 uint8, not {image.shape} {image.dtype}")
-            original = image
-        else:
-            original = decode(image)
-        crop, placement = self.preprocess.crop(original)
-        return Prepared(to_pixels(crop[None]).to(self.device), placement, original)
+        prepared = prepare(self.preprocess, image)
+        return replace(prepared, pixels=prepared.pixels.to(self.device))
 
     def outputs(self, pixels: Float[Tensor, "n 3 height width"], names: Sequence[str]) -> dict[str, Tensor]:
         """{name: N×C×H×W or N×C}, the exact values at those layers for pixels in [0, 1].
@@ -242,7 +220,8 @@ class Net:
             )
         program, names = self._program(wanted)
         found: tuple[Tensor, ...] = program(
-            self.preprocess.normalise(pixels.to(self.device, torch.float32)), *(self._weights[name] for name in names)
+            self.preprocess.normalise(pixels.to(self.device, torch.float32)),
+            *(self._weights[name] for name in names),
         )
         return found
 
@@ -302,33 +281,10 @@ class Net:
         sibling = object.__new__(Net)
         sibling.__dict__.update(self.__dict__)
         sibling.__dict__.pop("fingerprint", None)
-        sibling._weights = snapshot({name: state.get(name, value) for name, value in self._weights.items()}, self.device)
+        sibling._weights = snapshot(
+            {name: state.get(name, value) for name, value in self._weights.items()}, self.device
+        )
         return sibling
-
-
-def load(
-    name: str,
-    *,
-    device: Device = None,
-    weights: str | Path | None = None,
-    pretrained: bool = True,
-    **options: Any,
-) -> Net:
-    """A network by name, with the preprocessing and labels that belong to its weights.
-
-    name: "efficientnet-lite0" (bundled, no download; also -lite1, -lite2), "torchvision:resnet50",
-    "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", or "package.module:factory" of your own, for which
-    mean, std, size and labels may be given as for Net. weights: a .safetensors or .pth file to take instead.
-    pretrained=False: random weights. Raises UnknownNet, BadWeights, UnsuitableNet.
-    """
-    entry = find_entry(str(name), weights, pretrained)
-    unknown = set(options) - {"mean", "std", "size", "labels"}
-    if unknown:
-        raise BadOption(f"load has no option {sorted(unknown)[0]!r}", "mean, std, size and labels may be given")
-    labels = options.pop("labels", entry.labels)
-    preprocess = replace(entry.preprocess, **{key: tuple(value) for key, value in options.items()})
-    module = entry.module if device is None else entry.module.to(device)
-    return Net(module, labels=labels, name=str(name), device=device, preprocess=preprocess)
 
 
 def first_device(state: Mapping[str, Tensor]) -> torch.device:
@@ -339,8 +295,3 @@ def first_device(state: Mapping[str, Tensor]) -> torch.device:
 def snapshot(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """Copies that nobody else holds, detached, on the device."""
     return {name: value.detach().to(device, copy=True) for name, value in state.items()}
-
-
-def to_pixels(images: UInt8[np.ndarray, "n height width 3"]) -> Float[Tensor, "n 3 height width"]:
-    """Bytes as the net takes them: N×H×W×3 in 0 … 255 → N×3×H×W in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255

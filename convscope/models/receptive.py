@@ -25,6 +25,18 @@ class Reach:
     first: Fraction
     last: Fraction
 
+    def shifted(self, cells: int) -> "Reach":
+        """As seen from a cell that many cells further."""
+        return Reach(self.stride, self.first + self.stride * cells, self.last + self.stride * cells)
+
+    def stepped(self, step: int) -> "Reach":
+        """With only every so-many-th cell kept."""
+        return replace(self, stride=self.stride * step)
+
+    def widened(self, cells: int) -> "Reach":
+        """With that many further cells seen at the end."""
+        return replace(self, last=self.last + self.stride * cells)
+
 
 @dataclass(frozen=True, eq=False)
 class Interval:
@@ -40,13 +52,15 @@ class Interval:
 
     def reduce(self, axes: tuple[int, ...], keep: bool = True) -> "Interval":
         """The union over axes of the tensor."""
-        return Interval(
-            self.first.min(axis=axes, keepdims=keep), self.stop.max(axis=axes, keepdims=keep), self.reach
-        )
+        return Interval(self.first.min(axis=axes, keepdims=keep), self.stop.max(axis=axes, keepdims=keep), self.reach)
 
     def join(self, other: "Interval") -> "Interval":
         """The union, element by element."""
-        return Interval(np.minimum(self.first, other.first), np.maximum(self.stop, other.stop), shared_reach([self, other]))
+        return Interval(
+            np.minimum(self.first, other.first),
+            np.maximum(self.stop, other.stop),
+            shared_reach([self, other]),
+        )
 
     @property
     def empty(self) -> bool:
@@ -72,7 +86,9 @@ class Field:
     columns: Interval
     axes: tuple[str, ...] | None  # of "N", "C", "H", "W"; None where they are something else (tokens, windows)
 
-    def apply(self, shape: Sequence[int], change: Callable[[Integers], Integers], axes: tuple[str, ...] | None) -> "Field":
+    def apply(
+        self, shape: Sequence[int], change: Callable[[Integers], Integers], axes: tuple[str, ...] | None
+    ) -> "Field":
         """A change of shape alone: the tensor's new shape, and how to bring an array of as many axes into it."""
         keep = axes or ()
         rows = self.rows.apply(change, self.rows.reach if "H" in keep else None)
@@ -94,7 +110,13 @@ class Field:
         """Where an axis of that name is; 0, the batch axis of one image, where there is none."""
         return self.axes.index(name) if self.axes and name in self.axes else 0
 
-    def gather(self, axis: int, taps: Sequence[Integers], shape: Sequence[int], reach: Callable[[Reach], Reach] | None) -> "Field":
+    def gather(
+        self,
+        axis: int,
+        taps: Sequence[Integers],
+        shape: Sequence[int],
+        reach: Callable[[Reach], Reach] | None,
+    ) -> "Field":
         """Element o along an axis sees what the inputs tap[o], for each tap, see together; tap -1 is padding.
 
         `reach` maps the endless-image arithmetic of that axis, or is None where it is irregular.
@@ -109,7 +131,10 @@ class Field:
                 if seen.all():
                     return replace(interval, reach=after)
             ends = []
-            for array, neutral, better in ((interval.first, NOTHING, np.minimum), (interval.stop, np.int32(0), np.maximum)):
+            for array, neutral, better in (
+                (interval.first, NOTHING, np.minimum),
+                (interval.stop, np.int32(0), np.maximum),
+            ):
                 size = [*array.shape]
                 size[axis] = 1
                 wide = np.broadcast_to(array, [*array.shape[:axis], self.shape[axis], *array.shape[axis + 1 :]])
@@ -128,10 +153,8 @@ class Field:
         taps = [inside(cells + step * dilation, self.shape[axis]) for step in range(kernel)]
         shape = [*self.shape]
         shape[axis] = size
-        reach = lambda r: Reach(  # noqa: E731
-            r.stride * stride, r.first - r.stride * padding, r.last + r.stride * (dilation * (kernel - 1) - padding)
-        )
-        return self.gather(axis, taps, shape, reach)
+        across = dilation * (kernel - 1)
+        return self.gather(axis, taps, shape, lambda r: r.shifted(-padding).widened(across).stepped(stride))
 
     def full(self) -> "Field":
         """The same with arrays as large as the tensor, for changes of shape that broadcasting cannot follow."""

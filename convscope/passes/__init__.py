@@ -1,1 +1,1 @@
-
+"""One reading of the images feeds every fold."""

@@ -109,7 +109,7 @@ def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int)
     text = json.dumps(options, sort_keys=True)
     return {
         "the network": net.fingerprint,
-        "the images": listing.fingerprint()[:32],
+        "the images": listing.fingerprint(times=False),
         "times": listing.fingerprint(),
         "the options": hashlib.sha256(text.encode()).hexdigest(),
         "the format": str(FORMAT),
@@ -121,7 +121,10 @@ def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int
     start = time.perf_counter()
     read = [result for result in map(reader.read, files) if not isinstance(result, str)]
     if read:
-        reader.add({fold.name: fold.none() for fold in reader.folds}, [(row, one, -1) for row, one in enumerate(read)])
+        reader.add(
+            {fold.name: fold.none() for fold in reader.folds},
+            [(row, one, -1) for row, one in enumerate(read)],
+        )
     seconds = (time.perf_counter() - start) / max(len(files), 1)
     kept = sum(array.nbytes for fold in reader.folds for array in fold.none().values())
     disk = kept + sum(len(one.packed) for one in read) / max(len(files), 1) * total

@@ -20,12 +20,16 @@ from convscope.passes.strongest import NO_ROW
 from convscope.store.files import write_arrays, write_bytes, write_json
 from convscope.store.workspace import FORMAT, MANIFEST, Workspace
 
+Where = tuple[int, int, int]  # pack, offset and length of a picture
+
 
 def finish(workspace: Workspace, net: Net, folds: Sequence[Fold], listing: Listing, key: Mapping[str, str]) -> None:
     """Writes everything that the atlas keeps, the manifest last; can be repeated after a kill."""
     count = len(listing.shards())
     states: dict[str, State] = {fold.name: fold.none() for fold in folds}
-    images, skipped, known = [], [], {}  # type: ignore[var-annotated]
+    images: list[pa.Table] = []
+    skipped: list[pa.Table] = []
+    known: dict[str, Where] = {}
     packs = workspace.atlas / "packs"
     packs.mkdir(exist_ok=True)
     for index, partial in enumerate(workspace.partials(range(count))):
@@ -36,7 +40,10 @@ def finish(workspace: Workspace, net: Net, folds: Sequence[Fold], listing: Listi
     table = pa.concat_tables(images)
     if not len(table):
         first = pa.concat_tables(skipped).slice(0, 1).to_pylist()[0]
-        raise NoImages("none of the files is an image that can be read", f"the first of them, {first['uri']}: {first['reason']}")
+        raise NoImages(
+            "none of the files is an image that can be read",
+            f"the first of them, {first['uri']}: {first['reason']}",
+        )
     positions = table["row"].to_numpy()
     row_of = np.full(len(listing.files) + 1, NO_ROW, np.int64)  # the last one answers for NO_ROW itself
     row_of[positions] = np.arange(len(positions))
@@ -47,10 +54,16 @@ def finish(workspace: Workspace, net: Net, folds: Sequence[Fold], listing: Listi
     units = next(fold for fold in folds if fold.name == "strongest").describe()["units"]
     strongest["boxes"] = boxes_of(net, units, strongest["places"])
     write_arrays(workspace.atlas / "strongest", strongest)
-    write_table(workspace.atlas / "images.parquet", with_predictions(table.drop_columns(["row"]), net, finals["predictions"]))
+    write_table(
+        workspace.atlas / "images.parquet",
+        with_predictions(table.drop_columns(["row"]), net, finals["predictions"]),
+    )
     unlisted = [{"uri": one.uri, "reason": one.reason} for one in listing.skipped]
     lost = pa.concat_tables(skipped).select(["uri", "reason"])
-    write_table(workspace.atlas / "skipped.parquet", pa.concat_tables([pa.Table.from_pylist(unlisted, lost.schema), lost]))
+    write_table(
+        workspace.atlas / "skipped.parquet",
+        pa.concat_tables([pa.Table.from_pylist(unlisted, lost.schema), lost]),
+    )
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "key": dict(key),
@@ -70,27 +83,26 @@ def write_table(path: Path, table: pa.Table) -> None:
     write_bytes(path, stream.getvalue().to_pybytes())
 
 
-def keep_once(table: pa.Table, index: int, known: dict[str, tuple[int, int, int]], source: Path, final: Path) -> pa.Table:
-    """Puts a shard's pack in its place without the contents that earlier shards hold, and says where each picture is."""
-    contents = dict.fromkeys(table["content"].to_pylist())
-    offsets = dict(zip(table["content"].to_pylist(), zip(table["offset"].to_pylist(), table["length"].to_pylist(), strict=True), strict=True))
-    fresh = [content for content in contents if content not in known]
-    if len(fresh) == len(contents):
+def keep_once(table: pa.Table, index: int, known: dict[str, Where], source: Path, final: Path) -> pa.Table:
+    """Puts a shard's pack in its place without what earlier shards hold, and says where each picture is."""
+    columns = (table[name].to_pylist() for name in ("content", "offset", "length"))
+    own = {content: (offset, length) for content, offset, length in zip(*columns, strict=True)}
+    fresh = {content: where for content, where in own.items() if content not in known}
+    if len(fresh) == len(own):
         link_or_copy(source, final)
-        known.update({content: (index, *offsets[content]) for content in fresh})
+        known.update({content: (index, *where) for content, where in fresh.items()})
     else:
         whole, parts, at = source.read_bytes(), [], 0
-        for content in fresh:
-            offset, length = offsets[content]
+        for content, (offset, length) in fresh.items():
             parts.append(whole[offset : offset + length])
             known[content] = (index, at, length)
             at += length
         write_bytes(final, b"".join(parts))
     places = [known[content] for content in table["content"].to_pylist()]
-    columns = table.drop_columns(["offset", "length"])
-    for name, values, kind in zip(("pack", "offset", "length"), zip(*places, strict=True) if places else ([], [], []), (pa.int32(), pa.int64(), pa.int32()), strict=True):
-        columns = columns.append_column(name, pa.array(list(values), kind))
-    return columns
+    table = table.drop_columns(["offset", "length"])
+    for position, (name, kind) in enumerate((("pack", pa.int32()), ("offset", pa.int64()), ("length", pa.int32()))):
+        table = table.append_column(name, pa.array([place[position] for place in places], kind))
+    return table
 
 
 def link_or_copy(source: Path, final: Path) -> None:
@@ -127,7 +139,10 @@ def boxes_of(net: Net, units: Mapping[str, int], places: Any) -> Any:
     for name, count in units.items():
         view = net.layer(name).view
         here = places[start : start + count].astype(np.int64)
-        index = {"N": np.zeros_like(here[..., 0]), "C": np.broadcast_to(np.arange(count)[:, None], here.shape[:2])}
+        index = {
+            "N": np.zeros_like(here[..., 0]),
+            "C": np.broadcast_to(np.arange(count)[:, None], here.shape[:2]),
+        }
         index |= {"H": here[..., 0], "W": here[..., 1]}
         axes = view.axes or ("N", "C")
         ends = [looked_up(interval, axes, index) for interval in (view.rows, view.columns)]
@@ -138,5 +153,7 @@ def boxes_of(net: Net, units: Mapping[str, int], places: Any) -> Any:
 
 def looked_up(interval: Interval, axes: Sequence[str], index: Mapping[str, Any]) -> tuple[Any, Any]:
     """Both ends of an interval at many cells at once."""
-    cells = tuple(index[name] if interval.first.shape[axis] > 1 else np.zeros_like(index["N"]) for axis, name in enumerate(axes))
+    cells = tuple(
+        index[name] if interval.first.shape[axis] > 1 else np.zeros_like(index["N"]) for axis, name in enumerate(axes)
+    )
     return interval.first[cells], interval.stop[cells]

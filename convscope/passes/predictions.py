@@ -15,7 +15,7 @@ class Predictions:
     name = "predictions"
 
     def __init__(self, output: str, classes: int) -> None:
-        self.layers = (output,)
+        self.layers: tuple[str, ...] = (output,)
         self.top = min(TOP, classes)
 
     def describe(self) -> dict[str, Any]:

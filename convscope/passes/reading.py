@@ -1,7 +1,7 @@
 """One shard: files → pixels → ONE forward → every fold's state, a row per image, and the packed pictures."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscope.data.sources import Shard, image_id
+from convscope.data.sources import DatasetItem, ImageFile, Shard, image_id
 from convscope.errors import UnreadableImage
-from convscope.models.net import Net, to_pixels
+from convscope.models.net import Net
+from convscope.models.prepared import to_pixels
 from convscope.models.preprocess import Placement
-from convscope.passes.fold import Batch, Fold
+from convscope.passes.fold import Batch, Fold, State
 from convscope.store.workspace import Partial
 
 IMAGES = pa.schema(
@@ -66,7 +67,12 @@ class ShardReader:
                     pack += result.packed
                 offset, length = packed[result.content]
                 images.append(
-                    {"row": row, "id": image_id(result.content, file.name), "uri": file.uri, "label": file.label}
+                    {
+                        "row": row,
+                        "id": image_id(result.content, file.name),
+                        "uri": file.uri,
+                        "label": file.label,
+                    }
                     | {"content": result.content, "offset": offset, "length": length}
                     | vars(result.placement)
                 )
@@ -80,7 +86,7 @@ class ShardReader:
         tables = pa.Table.from_pylist(images, IMAGES), pa.Table.from_pylist(skipped, SKIPPED)
         return Partial(*tables, bytes(pack), states)
 
-    def read(self, file: Shard) -> Read | str:
+    def read(self, file: ImageFile | DatasetItem) -> Read | str:
         """A file's crop, or the reason why it cannot be read."""
         try:
             content, image = file.read()
@@ -89,7 +95,7 @@ class ShardReader:
         crop, placement = self.net.preprocess.crop(image)
         return Read(content, crop, placement, pack_picture(crop))
 
-    def add(self, states: dict, waiting: Sequence[tuple[int, Read, int]]) -> dict:
+    def add(self, states: Mapping[str, State], waiting: Sequence[tuple[int, Read, int]]) -> dict[str, State]:
         """One forward, as far as the deepest layer asked for, and every fold's `add`."""
         layers = list(dict.fromkeys(layer for fold in self.folds for layer in fold.layers))
         pixels = to_pixels(np.stack([read.crop for _, read, _ in waiting]))

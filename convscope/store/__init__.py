@@ -1,1 +1,1 @@
-
+"""What is on the disk, knowing neither torch nor networks."""

@@ -9,7 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convscope.errors import AtlasInUse
-from convscope.store.files import Arrays, commit_folder, read_arrays, read_json, write_arrays, write_bytes, write_json
+from convscope.store.files import (
+    Arrays,
+    commit_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_bytes,
+    write_json,
+)
 
 FORMAT = 1  # of atlases and shards; another one is never mixed in
 MANIFEST = "manifest.json"
@@ -74,7 +82,12 @@ class Workspace:
         for index in indices:
             folder = self.folder / "shards" / f"{index:06d}"
             states = {path.name: read_arrays(path) for path in sorted((folder / "states").iterdir())}
-            yield Partial(pq.read_table(folder / "images.parquet"), pq.read_table(folder / "skipped.parquet"), b"", dict(states))
+            yield Partial(
+                pq.read_table(folder / "images.parquet"),
+                pq.read_table(folder / "skipped.parquet"),
+                b"",
+                dict(states),
+            )
 
     def pack_path(self, index: int) -> Path:
         """Where a shard's packed pictures are."""

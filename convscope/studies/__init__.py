@@ -1,1 +1,1 @@
-
+"""What is asked of an atlas."""

@@ -37,7 +37,7 @@ class Patch:
     store: AtlasStore = field(repr=False)
 
     def cut(self) -> tuple[NDArray[np.uint8], Box]:
-        """The patch with its surroundings, and the box in it: from the original file if it is at hand, else as the net saw it."""
+        """The patch with its surroundings, and the box in it: from the original file, else as the net saw it."""
         path = self.store.original(self.row)
         if path is not None:
             try:
@@ -97,7 +97,9 @@ def exemplars(
     """
     layer, unit = find_unit(store, Address.parse(address))
     start, _ = store.followed[layer]
-    rows, values, places, boxes = (store.array(f"strongest/{name}")[start + unit] for name in ("rows", "values", "places", "boxes"))
+    rows, values, places, boxes = (
+        store.array(f"strongest/{name}")[start + unit] for name in ("rows", "values", "places", "boxes")
+    )
     names = store.manifest["net"]["labels"]
     patches = [
         make_patch(store, int(row), float(value), Place(*map(int, place)), Box(*map(float, box)))
@@ -106,13 +108,22 @@ def exemplars(
     ][:k]
     output = layer == store.manifest["net"]["output"]
     return Exemplars(
-        f"{layer}:{unit}", layer, unit, names[unit] if output and names else "", store.manifest["net"]["name"], len(store.images), tuple(patches)
+        f"{layer}:{unit}",
+        layer,
+        unit,
+        names[unit] if output and names else "",
+        store.manifest["net"]["name"],
+        len(store.images),
+        tuple(patches),
     )
 
 
 def make_patch(store: AtlasStore, row: int, value: float, place: Place, box: Box) -> Patch:
     """A patch with its box brought from the net's input to the original image."""
-    image = {name: store.images[name][row].as_py() for name in ("height", "width", "top", "left", "row_scale", "column_scale", "label")}
+    image = {
+        name: store.images[name][row].as_py()
+        for name in ("height", "width", "top", "left", "row_scale", "column_scale", "label")
+    }
     label = image.pop("label") or ""
     return Patch(row, value, place, Placement(**image).to_original(box), box, label, store)
 
@@ -125,7 +136,10 @@ def find_unit(store: AtlasStore, address: Address) -> tuple[str, int]:
         raise unknown_layer(net["name"], name, list(store.layers))
     record = store.layers[name]
     if record["name"] not in store.followed:
-        raise BadAddress(f"the build did not follow {name}, a {record['kind']}", f"followed are {', '.join(store.followed)}")
+        raise BadAddress(
+            f"the build did not follow {name}, a {record['kind']}",
+            f"followed are {', '.join(store.followed)}",
+        )
     unit = address.unit
     if unit is None:
         raise BadAddress(f"{address} names no unit", f'say which, e.g. "{name}:0"')

@@ -1,1 +1,1 @@
-
+"""What is asked of a network and an image."""

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import skimage.data
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from convscope.data.decode import NOT_AN_IMAGE, TRUNCATED, decode, read_file
+from convscope.data.decode import decode, read_file
+from convscope.data.reasons import NOT_AN_IMAGE, TRUNCATED, reason
 from convscope.errors import UnreadableImage
 
 ASTRONAUT: NDArray[np.uint8] = skimage.data.astronaut()[:120, :160]
@@ -112,6 +113,7 @@ def test_a_users_pil_image_is_left_as_it_was() -> None:
 # --- grey, floats, ink, palettes --------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=6)))
 def test_grey_of_16_bits_is_scaled_by_257(grey: NDArray[np.uint8]) -> None:
     expected = np.dstack([grey] * 3)
@@ -124,6 +126,7 @@ def test_grey_of_16_bits_is_scaled_by_257(grey: NDArray[np.uint8]) -> None:
         assert np.array_equal(decode(file.getvalue()), expected)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 65535))
 def test_grey_of_16_bits_is_rounded(value: int) -> None:
     expected = round(value / 257)
@@ -149,6 +152,7 @@ def test_colour_of_16_bits() -> None:
     assert np.array_equal(decode(file.getvalue()), ASTRONAUT)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, (3, 4)).filter(lambda grey: grey.max() > 1))
 def test_floats_of_either_range(grey: NDArray[np.uint8]) -> None:
     expected = np.dstack([grey] * 3)
@@ -157,6 +161,11 @@ def test_floats_of_either_range(grey: NDArray[np.uint8]) -> None:
     file = io.BytesIO()
     tifffile.imwrite(file, grey.astype(np.float32) / 255)
     assert np.array_equal(decode(file.getvalue()), expected)
+
+
+@pytest.mark.parametrize(("values", "expected"), [([0.999, 0.001], [255, 0]), ([199.6, 2.4], [200, 2])])
+def test_floats_are_rounded(values: list[float], expected: list[int]) -> None:
+    assert decode(Image.fromarray(np.array([values], dtype=np.float32)))[0, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("value", [-0.5, 256.0, np.nan, np.inf])
@@ -198,6 +207,7 @@ def test_one_bit_is_black_and_white() -> None:
 # --- alpha ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, (2, 3, 4)))
 def test_alpha_is_laid_on_white(pixels: NDArray[np.uint8]) -> None:
     expected = on_white(pixels[:, :, :3], pixels[:, :, 3])
@@ -205,12 +215,14 @@ def test_alpha_is_laid_on_white(pixels: NDArray[np.uint8]) -> None:
     assert np.array_equal(decode(saved(Image.fromarray(pixels), "PNG")), expected)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, (2, 3, 2)))
 def test_grey_with_alpha(pixels: NDArray[np.uint8]) -> None:
     expected = on_white(np.repeat(pixels[:, :, :1], 3, axis=2), pixels[:, :, 1])
     assert np.array_equal(decode(Image.fromarray(pixels)), expected)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, (2, 3, 4)))
 def test_premultiplied_alpha(pixels: NDArray[np.uint8]) -> None:
     full = Image.fromarray(pixels)
@@ -328,6 +340,7 @@ def test_postscript_is_not_run() -> None:
     assert "PostScript" in refusal(drawing)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_damage_gives_a_reason_or_a_picture(data: st.DataObject) -> None:
     damaged = bytearray(data.draw(st.sampled_from(SMALL_FILES)))
@@ -401,6 +414,24 @@ def test_reasons_are_the_same_in_every_run_and_place(tmp_path: Path) -> None:
             reasons.add(refusal(path))
         assert len(reasons) == 1
         assert str(tmp_path) not in reasons.pop()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError("odd <_io.BytesIO object at 0x7f0b855350d0> in /tmp/x/y.png"),
+            "broken or cut off: odd … in …",
+        ),
+        (ValueError("at 0x7f0b855350d0"), "broken or cut off: at …"),
+        (ValueError(), "broken or cut off: ValueError"),
+        (ValueError("Reached EOF while reading header"), TRUNCATED),
+        (PermissionError(13, "Permission denied", "/tmp/x"), "permission denied"),
+        (OSError("x" * 999), "broken or cut off: " + "x" * 200),
+    ],
+)
+def test_reasons_hold_no_path_and_no_address(error: Exception, words: str) -> None:
+    assert reason(error) == words
 
 
 def test_the_hint_names_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Opening a network by name."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from convscope.errors import BadOption
+from convscope.models.net import Device, Net
+from convscope.models.zoo import find_entry
+
+
+def load(
+    name: str,
+    *,
+    device: Device = None,
+    weights: str | Path | None = None,
+    pretrained: bool = True,
+    **options: Any,
+) -> Net:
+    """A network by name, with the preprocessing and labels that belong to its weights.
+
+    name: "efficientnet-lite0" (bundled, no download; also -lite1, -lite2), "torchvision:resnet50",
+    "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", or "package.module:factory" of your own, for which
+    mean, std, size and labels may be given as for Net. weights: a .safetensors or .pth file to take instead.
+    pretrained=False: random weights. Raises UnknownNet, BadWeights, UnsuitableNet.
+    """
+    entry = find_entry(str(name), weights, pretrained)
+    unknown = set(options) - {"mean", "std", "size", "labels"}
+    if unknown:
+        raise BadOption(f"load has no option {sorted(unknown)[0]!r}", "mean, std, size and labels may be given")
+    labels = options.pop("labels", entry.labels)
+    changes: dict[str, Any] = {key: tuple(value) for key, value in options.items()}
+    preprocess = replace(entry.preprocess, **changes)
+    module = entry.module if device is None else entry.module.to(device)
+    return Net(module, labels=labels, name=str(name), device=device, preprocess=preprocess)
