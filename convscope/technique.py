@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import Tensor
 
@@ -24,7 +25,7 @@ Answer = TypeVar("Answer")
 class Result:
     """What a technique or study gives: a frozen dataclass of numbers that can be drawn, shown and saved."""
 
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """The numbers by name, as they are saved to .npz."""
         found = {}
         for field in fields(self):  # type: ignore[arg-type]
@@ -34,6 +35,16 @@ class Result:
             elif isinstance(value, np.ndarray | int | float | str):
                 found[field.name] = np.asarray(value)
         return found
+
+    def lines(self) -> list[list[str]]:
+        """The numbers as a table for a terminal: a line of names, then a line for each entry of the longest arrays."""
+        found = {name: array for name, array in self.arrays().items() if array.ndim}
+        length = max((len(array) for array in found.values()), default=0)
+        columns = {name: array for name, array in found.items() if len(array) == length and array.ndim <= 2}
+        rows = [
+            [", ".join(f"{v:.5g}" for v in np.ravel(array[i])) for array in columns.values()] for i in range(length)
+        ]
+        return [list(columns), *rows]
 
     def save(self, path: str | Path) -> Path:
         """Writes a picture (.png), a page that opens without a server (.html), or the numbers (.npz); BadOption."""

@@ -1,12 +1,13 @@
 """Where shards are worked on: one verb, `map`; the same function runs in this process or on a cluster."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Shard = TypeVar("Shard")
 Answer = TypeVar("Answer")
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Something that works on shards in any order, and hands over each answer as it is ready."""
 

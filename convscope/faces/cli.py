@@ -1,5 +1,6 @@
 """The command line: data to stdout, words and progress to stderr, 2 for wrong use, 1 for failed work."""
 
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.table import Table
 from convscope import __version__
 from convscope.errors import BadAddress, BadOption, BuildStopped, ConvscopeError, UnknownLayer, UnknownNet
 from convscope.faces.bar import Bar
+from convscope.faces.commands import command_of
 
 if TYPE_CHECKING:
     from convscope.models.net import Net
@@ -25,7 +27,13 @@ app = App(
     help_format="plaintext",
 )
 
-NetName = Annotated[str, Parameter(name="--net", help='"efficientnet-lite0" (bundled), "torchvision:resnet50", "timm:convnext_tiny", "package.module:factory"')]
+NetName = Annotated[
+    str,
+    Parameter(
+        name="--net",
+        help='"efficientnet-lite0" (bundled), "torchvision:resnet50", "timm:convnext_tiny", "package.module:factory"',
+    ),
+]
 Weights = Annotated[Path | None, Parameter(help="a .safetensors or .pth file to take instead of the net's own weights")]
 Random = Annotated[bool, Parameter(name="--pretrained", help="--no-pretrained takes random weights")]
 DeviceName = Annotated[str | None, Parameter(name="--device", help='"cpu", "cuda", "mps"; default: where the net is')]
@@ -38,7 +46,9 @@ def build(
     *,
     net: NetName = "efficientnet-lite0",
     out: Annotated[Path, Parameter(help="the folder that becomes the atlas")] = Path("atlas"),
-    layers: Annotated[list[str] | None, Parameter(help="whose units to follow; default: all rectified ones and the output")] = None,
+    layers: Annotated[
+        list[str] | None, Parameter(help="whose units to follow; default: all rectified ones and the output")
+    ] = None,
     limit: Annotated[int | None, Parameter(help="a random sample of so many images")] = None,
     batch_size: Annotated[int | None, Parameter(help="images in one forward")] = None,
     seed: Annotated[int, Parameter(help="of the sample")] = 0,
@@ -81,28 +91,16 @@ def report(
     sys.stdout.write(f"{out}\n")
 
 
-@app.command
-def exemplars(
-    atlas: Path,
-    address: str,
-    /,
-    *,
-    k: Annotated[int, Parameter(help="how many patches")] = 9,
-    save: Annotated[Path | None, Parameter(help="a .png, .html or .npz file; without it a table is printed")] = None,
-) -> None:
-    """The patches of an ATLAS that excite a unit most. ADDRESS is layer:unit, or class:name."""
-    from convscope.atlas import open_atlas
+def add_studies() -> None:
+    """One command for each study of the registry: convscope STUDY ATLAS …"""
+    from convscope.registry import STUDIES
+    from convscope.store.opened import AtlasStore
 
-    found = open_atlas(atlas)
-    patches = found.exemplars(address, k=k)
-    if save is not None:
-        sys.stdout.write(f"{patches.save(save)}\n")
-        return
-    lines = [["value", "place", "box", "image"]]
-    for patch in patches:
-        box = ", ".join(f"{edge:.1f}" for edge in patch.box)
-        lines.append([f"{patch.value:.4g}", f"{patch.place.row},{patch.place.column}", box, found.images["uri"][patch.row].as_py()])
-    print_table(lines)
+    atlas = inspect.Parameter("atlas", inspect.Parameter.POSITIONAL_ONLY, annotation=Path)
+    for name, study in STUDIES.items():
+        app.command(
+            command_of(study, 1, [atlas], lambda values: (AtlasStore(values["atlas"]),), print_table), name=name
+        )
 
 
 @app.command
@@ -125,7 +123,16 @@ def layers(
             seen = "whole image" if field.size is None else f"{field.size[0]}×{field.size[1]}"
             seen += f" every {field.stride[0]:g}" if field.stride else ""
             shape = "×".join(map(str, layer.shape))
-            lines.append([layer.name, layer.kind, shape, seen, "yes" if layer.rectified else "", ", ".join(others[layer.name][1:])])
+            lines.append(
+                [
+                    layer.name,
+                    layer.kind,
+                    shape,
+                    seen,
+                    "yes" if layer.rectified else "",
+                    ", ".join(others[layer.name][1:]),
+                ]
+            )
     print_table(lines)
 
 
@@ -147,7 +154,7 @@ def open_net(name: str, weights: Path | None, pretrained: bool, device: str | No
     """The net of the command line, with a word on stderr since the first look takes seconds."""
     console = Console(file=sys.stderr, highlight=False)
     with console.status(f"reading the graph of {name}"):
-        from convscope.models.net import load
+        from convscope.models.load import load
 
         return load(name, weights=weights, pretrained=pretrained, device=device)
 
@@ -161,6 +168,9 @@ def print_table(lines: Sequence[Sequence[str]]) -> None:
     for line in lines[1:]:
         table.add_row(*line)
     Console(highlight=False).print(table)
+
+
+add_studies()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -67,7 +67,10 @@ def regions(photo: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.uint8]]]
         side = round(min(height, width) * scale)
         for top in starts(height, side):
             for left in starts(width, side):
-                yield f"scale{number + 1}-row{top:04d}-column{left:04d}", photo[top : top + side, left : left + side]
+                yield (
+                    f"scale{number + 1}-row{top:04d}-column{left:04d}",
+                    photo[top : top + side, left : left + side],
+                )
 
 
 def starts(size: int, side: int) -> list[int]:

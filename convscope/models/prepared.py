@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from convscope.data.decode import decode
 from convscope.errors import BadOption
 from convscope.models.preprocess import Placement, Preprocess
 
-ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
+ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ in the same way. Merging is associative and commutative; top-k and counts come o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class Batch:
         return len(self.rows)
 
 
+@runtime_checkable
 class Fold(Protocol):
     """The four verbs, the layers to read, and what tells one setting from another."""
 

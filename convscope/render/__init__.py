@@ -1,1 +1,1 @@
-
+"""Results as pictures: panels of six kinds."""

@@ -79,9 +79,7 @@ def draw_heat_map(
     left, below = (22.0 if labels[0] else 0.0), (24.0 if labels[1] else 0.0)
     ends = colour_limits(values, signed, limits)
     bar_height = max(height, 112.0)
-    canvas = Canvas(
-        left + width + colour_bar_width(name, ends), max(bar_height, height + below), scale, palette
-    )
+    canvas = Canvas(left + width + colour_bar_width(name, ends), max(bar_height, height + below), scale, palette)
     pixels = heat_pixels(values, signed, ends, (round(height * scale), round(width * scale)), scale)
     canvas.paste(pixels, left, 0)
     draw_colour_bar(canvas, left + width, bar_height, ends, signed, name, values)
@@ -107,15 +105,7 @@ def draw_table(
         widths.append(max(text_width(heading, 12), *(text_width(text, 13) for text in ["", *texts[-1]])))
         rights.append(column.align == "right" or (column.align == "auto" and numeric))
     shown, more = min(len(rows), limit), len(rows) - limit
-    note = (
-        "no rows"
-        if not rows
-        else f"… {more:,} more rows"
-        if more > 1
-        else "… 1 more row"
-        if more == 1
-        else ""
-    )
+    note = "no rows" if not rows else f"… {more:,} more rows" if more > 1 else "… 1 more row" if more == 1 else ""
     width = max(sum(widths) + 28 * max(len(columns) - 1, 0), 160.0)
     canvas = Canvas(width, 27 + 24 * (shown + bool(note)) + 4, scale, palette)
     canvas.line(0, 25, width, 25, palette.grey)
@@ -148,9 +138,7 @@ def new_axes(width: float, height: float, scale: float, palette: Palette) -> tup
     return figure, axes
 
 
-def finish_axes(
-    figure: "Figure", axes: "Axes", x_label: str, y_label: str, right: float, palette: Palette
-) -> None:
+def finish_axes(figure: "Figure", axes: "Axes", x_label: str, y_label: str, right: float, palette: Palette) -> None:
     """Ticks, labels and margins (right in CSS px); the y label lies above its axis, to be read level."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
@@ -171,9 +159,7 @@ def finish_axes(
     axes.set_position((left / width, 48 / height, (width - left - right) / width, 1 - 80 / height))
     style: dict[str, Any] = {"color": palette.grey, "fontproperties": matplotlib_font(9), "parse_math": False}
     figure.text(1 / width, 1 - 14 / height, fonts.printable(y_label), va="baseline", **style)
-    figure.text(
-        (left + width - right) / 2 / width, 10 / height, fonts.printable(x_label), ha="center", **style
-    )
+    figure.text((left + width - right) / 2 / width, 10 / height, fonts.printable(x_label), ha="center", **style)
 
 
 def pixels_of(figure: "Figure") -> Image.Image:

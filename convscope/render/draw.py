@@ -29,7 +29,7 @@ def exemplar_tiles(units: Sequence[Exemplars]) -> Tiles:
         tiles = []
         for patch in unit:
             pixels, box = patch.cut()
-            tiles.append(Tile(pixels, patch.value, tuple(box), patch.label))
+            tiles.append(Tile(pixels, patch.value, box, patch.label))
         top = f"max {unit[0].value:.3g}" if len(unit) else ""
         rows.append(TileRow(unit.unit_name or f"unit {unit.unit}", top, tuple(tiles)))
     caption = (

@@ -6,9 +6,10 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.render.fonts import (
@@ -27,7 +28,6 @@ from convscope.render.fonts import (
 )
 from convscope.render.pixels import (
     Box,
-    Pixels,
     check_picture,
     draw_box,
     draw_value,
@@ -41,7 +41,7 @@ from convscope.render.pixels import (
 class Tile:
     """A patch; box (top, left, bottom, right) in its own pixels, half-open; footer: a word below it."""
 
-    pixels: Pixels
+    pixels: NDArray[Any]  # H×W×3, 0–255
     value: float | None = None
     box: Box | None = None
     footer: str = ""
@@ -128,6 +128,7 @@ class TileLayout:
         canvas.text(left, top + side + 13, ellipsize(tile.footer, 11, side), 11, canvas.palette.grey)
 
 
+@runtime_checkable
 class Panel(Protocol):
     """What a figure asks of a panel; the six kinds are in panels.py."""
 
@@ -166,10 +167,7 @@ def compose(panels: Sequence[Panel], title: str, subtitle: str = "", scale: floa
     heads = [(wrap([(word, "semibold") for word in title.split()], 20, width), 20, 26)]
     heads += [(wrap([(word, "regular") for word in subtitle.split()], 13, width), 13, 18)]
     head = sum(len(lines) * step for lines, _, step in heads)
-    tall = [
-        picture.height / scale + 12 + 18 * len(lines)
-        for picture, lines in zip(pictures, captions, strict=True)
-    ]
+    tall = [picture.height / scale + 12 + 18 * len(lines) for picture, lines in zip(pictures, captions, strict=True)]
     margin, between = 28.0, 32.0
     total = 2 * margin + head + 16 * bool(head and panels) + sum(tall) + between * max(len(panels) - 1, 0)
     canvas = Canvas(width + 2 * margin, total, scale, LIGHT)

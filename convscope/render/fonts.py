@@ -103,11 +103,7 @@ def format_tick(value: float, _: int | None = None) -> str:
     """An axis number: 0.25, 12,000, 1e−6."""
     size = abs(value)
     text = (
-        f"{value:.3g}"
-        if size and (size < 1e-3 or size >= 1e7)
-        else f"{value:,.6g}"
-        if size < 1e4
-        else f"{value:,.0f}"
+        f"{value:.3g}" if size and (size < 1e-3 or size >= 1e7) else f"{value:,.6g}" if size < 1e4 else f"{value:,.0f}"
     )
     return text.replace("-", "−")
 
@@ -179,9 +175,7 @@ class Canvas:
 
     def __init__(self, width: float, height: float, scale: float, palette: Palette = LIGHT) -> None:
         self.scale, self.palette = scale, palette
-        self.image = Image.new(
-            "RGB", (max(1, round(width * scale)), max(1, round(height * scale))), palette.paper
-        )
+        self.image = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), palette.paper)
         self.pen = ImageDraw.Draw(self.image)
 
     def text(

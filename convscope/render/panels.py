@@ -148,9 +148,7 @@ class HeatMap(_Drawn):
         """All values with quantity, unit and colour limits."""
         limits = pixels.colour_limits(self.values, self.signed, self.limits)
         heat = {"quantity": self.name, "unit": self.unit, "signed": self.signed, "limits": limits}
-        return dict(
-            plain(heat | {"rows": self.row_label, "columns": self.column_label, "values": self.values})
-        )
+        return dict(plain(heat | {"rows": self.row_label, "columns": self.column_label, "values": self.values}))
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:
         name, labels = with_unit(self.name, self.unit), (self.row_label, self.column_label)
@@ -213,9 +211,7 @@ class Table(_Drawn):
 
     def numbers(self) -> dict[str, Any]:
         """The columns with their units, and all rows."""
-        columns = [
-            {"name": column.name, "unit": column.unit, "align": column.align} for column in self.columns
-        ]
+        columns = [{"name": column.name, "unit": column.unit, "align": column.align} for column in self.columns]
         return dict(plain({"columns": columns, "rows": self.rows}))
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:
@@ -240,9 +236,7 @@ class Scatter(_Drawn):
     y_label: str = ""
 
     def __post_init__(self) -> None:
-        given = [
-            one for one in (self.x, self.y, self.labels, self.values, self.thumbnails) if one is not None
-        ]
+        given = [one for one in (self.x, self.y, self.labels, self.values, self.thumbnails) if one is not None]
         lengths = [len(one) for one in given]
         require(len(set(lengths)) == 1, f"x, y and what belongs to them have the lengths {lengths}")
         finite = bool(np.isfinite(self.x).all() and np.isfinite(self.y).all())
@@ -251,14 +245,10 @@ class Scatter(_Drawn):
     def numbers(self) -> dict[str, Any]:
         """Every point with its label and value."""
         points = {"grid": self.grid, "x": self.x, "y": self.y, "labels": self.labels, "values": self.values}
-        return dict(
-            plain(points | {"value": self.value_name, "x_label": self.x_label, "y_label": self.y_label})
-        )
+        return dict(plain(points | {"value": self.value_name, "x_label": self.x_label, "y_label": self.y_label}))
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:
         if self.thumbnails is not None:
             return pixels.draw_thumbnails(self.x, self.y, self.thumbnails, self.grid, scale, palette)
         names, labels = self.labels or (), (self.x_label, self.y_label)
-        return charts.draw_scatter(
-            self.x, self.y, names, labels, self.values, self.value_name, scale, palette
-        )
+        return charts.draw_scatter(self.x, self.y, names, labels, self.values, self.value_name, scale, palette)

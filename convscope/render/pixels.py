@@ -213,9 +213,7 @@ def draw_colour_bar(
         canvas.text(left + 18, y, tick, 12, palette.grey)
 
 
-def heat_pixels(
-    values: Values, signed: bool, limits: Limits | None, size: tuple[int, int], scale: float
-) -> Pixels:
+def heat_pixels(values: Values, signed: bool, limits: Limits | None, size: tuple[int, int], scale: float) -> Pixels:
     """The colours of a map as height × width device px, every cell a rectangle, missing cells hatched."""
     height, width = size
     method = Image.Resampling.NEAREST

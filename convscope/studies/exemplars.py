@@ -36,6 +36,16 @@ class Patch:
     label: str  # the image's label, "" where it has none
     store: AtlasStore = field(repr=False)
 
+    @property
+    def uri(self) -> str:
+        """Where the image was read from."""
+        return str(self.store.images["uri"][self.row].as_py())
+
+    @property
+    def box_text(self) -> str:
+        """The box for reading: top, left, bottom, right."""
+        return ", ".join(f"{edge:.1f}" for edge in self.box)
+
     def cut(self) -> tuple[NDArray[np.uint8], Box]:
         """The patch with its surroundings, and the box in it: from the original file, else as the net saw it."""
         path = self.store.original(self.row)
@@ -73,7 +83,12 @@ class Exemplars(Result):
     def __iter__(self) -> Iterator[Patch]:
         return iter(self.patches)
 
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+    def lines(self) -> list[list[str]]:
+        """Value, place, box on the original, and file of every patch."""
+        names = ["value", "place", "box", "image"]
+        return [names, *([f"{p.value:.4g}", f"{p.place.row},{p.place.column}", p.box_text, p.uri] for p in self)]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """rows (k,), values (k,), places (k, 2), boxes (k, 4) in px of the originals."""
         return {
             "address": np.asarray(self.address),

@@ -326,9 +326,7 @@ def test_truncated_files_of_other_kinds(kind: str) -> None:
     assert refusal(data[: len(data) // 2])
 
 
-@pytest.mark.parametrize(
-    "data", [b"hello, I am text\n" * 99, b"\0" * 3000, b"%PDF-1.4\n", b"PK\3\4" + b"x" * 99]
-)
+@pytest.mark.parametrize("data", [b"hello, I am text\n" * 99, b"\0" * 3000, b"%PDF-1.4\n", b"PK\3\4" + b"x" * 99])
 def test_what_is_no_image(data: bytes, tmp_path: Path) -> None:
     assert refusal(data) == NOT_AN_IMAGE
     (tmp_path / "photo.jpg").write_bytes(data)
@@ -363,9 +361,7 @@ SMALL_FILES = [
 
 
 @pytest.mark.parametrize("filters", ["error", "ignore"])
-@pytest.mark.parametrize(
-    "limit", [101, 210]
-)  # less than half of 220 pixels: an error of Pillow's; more: a warning
+@pytest.mark.parametrize("limit", [101, 210])  # less than half of 220 pixels: an error of Pillow's; more: a warning
 def test_bombs_are_refused_whatever_the_warning_filters(
     filters: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,7 +479,5 @@ def test_no_file_stays_open_also_in_threads(tmp_path: Path) -> None:
 def test_torch_is_not_imported() -> None:
     import subprocess
 
-    program = (
-        "import sys, convscope.data.sources; print([m for m in ('torch', 'pyarrow') if m in sys.modules])"
-    )
+    program = "import sys, convscope.data.sources; print([m for m in ('torch', 'pyarrow') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

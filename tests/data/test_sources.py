@@ -264,10 +264,7 @@ def test_a_single_image(photos: Path) -> None:
 
 
 def test_a_single_file_that_is_no_image(photos: Path) -> None:
-    assert (
-        refusal("photos/a/notes.txt").problem
-        == "photos/a/notes.txt: not an image that can be read (jpeg, png, …)"
-    )
+    assert refusal("photos/a/notes.txt").problem == "photos/a/notes.txt: not an image that can be read (jpeg, png, …)"
     os.mkfifo(photos / "pipe.png")
     assert "not a regular file" in refusal("photos/pipe.png").problem
 
@@ -322,9 +319,7 @@ def test_a_csv_table(photos: Path, delimiter: str, start: str, header: str) -> N
     columns = [name.strip().lower() for name in header.split(",")]
     lines = [header]
     for path, label in rows:
-        known = dict.fromkeys(("path", "file", "filename"), path) | dict.fromkeys(
-            ("label", "class", "target"), label
-        )
+        known = dict.fromkeys(("path", "file", "filename"), path) | dict.fromkeys(("label", "class", "target"), label)
         lines.append(",".join(known.get(column, "1.5") for column in columns))
     (photos / "table.csv").write_text(start + "\n".join(lines).replace(",", delimiter), encoding="utf-8")
     listing = list_images("photos/table.csv")
@@ -461,11 +456,7 @@ def test_grey_alpha_and_half_precision() -> None:
     listing = list_images(Pairs(items))
     assert all(np.array_equal(file.read()[1], np.dstack([grey] * 3)) for file in listing.files)
     assert np.array_equal(list_images(Pairs([opaque])).files[0].read()[1], FLOWER)
-    rough = (
-        list_images(Pairs([torch.from_numpy(np.moveaxis(FLOWER, 2, 0) / 255.0).bfloat16()]))
-        .files[0]
-        .read()[1]
-    )
+    rough = list_images(Pairs([torch.from_numpy(np.moveaxis(FLOWER, 2, 0) / 255.0).bfloat16()])).files[0].read()[1]
     assert np.abs(rough.astype(int) - FLOWER).max() <= 1
 
 

@@ -19,7 +19,9 @@ def batch_of(rows: list[int], contents: list[int], maps: np.ndarray, scores: np.
 
 
 def same(one: State, other: State) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f") for name in one)
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f") for name in one
+    )
 
 
 FOLDS: list[Fold] = [Strongest({"map": 3, "scores": 5}, k=4), Predictions("scores", 5)]
@@ -86,7 +88,9 @@ def test_strongest_equals_a_plain_sort(data: tuple) -> None:
         expected = table[:4]
         assert found["rows"][unit].tolist()[: len(expected)] == [row for _, row, _ in expected]
         assert found["values"][unit].tolist()[: len(expected)] == [-value for value, _, _ in expected]
-        assert [tuple(place) for place in found["places"][unit].tolist()][: len(expected)] == [place for _, _, place in expected]
+        assert [tuple(place) for place in found["places"][unit].tolist()][: len(expected)] == [
+            place for _, _, place in expected
+        ]
         assert (found["rows"][unit][len(expected) :] == -1).all()
 
 
@@ -94,7 +98,12 @@ def test_predictions_equal_a_plain_sort() -> None:
     random = np.random.default_rng(0)
     scores = random.normal(size=(6, 5)).astype(np.float32)
     fold = FOLDS[1]
-    found = fold.finish(fold.add(fold.none(), batch_of([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], np.zeros((6, 3, 1, 1), np.float32), scores)))
+    found = fold.finish(
+        fold.add(
+            fold.none(),
+            batch_of([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], np.zeros((6, 3, 1, 1), np.float32), scores),
+        )
+    )
     for row in range(6):
         exponentials = [float(np.exp(np.float64(s))) for s in scores[row]]
         probabilities = [e / sum(exponentials) for e in exponentials]

@@ -14,13 +14,19 @@ from tests.nets import small_classifier
 
 @pytest.fixture(scope="module")
 def net() -> convscope.Net:
-    return convscope.Net(small_classifier(), size=(16, 16), labels=["tabby cat", "crane", "crane", "Pomeranian"], name="tiny")
+    return convscope.Net(
+        small_classifier(), size=(16, 16), labels=["tabby cat", "crane", "crane", "Pomeranian"], name="tiny"
+    )
 
 
 layer_names = st.from_regex(re.compile(r"[a-z_][a-z0-9_./#]{0,20}"), fullmatch=True)
 
 
-@given(layer_names, st.one_of(st.none(), st.integers(0, 9999)), st.one_of(st.none(), st.tuples(st.integers(0, 99), st.integers(0, 99))))
+@given(
+    layer_names,
+    st.one_of(st.none(), st.integers(0, 9999)),
+    st.one_of(st.none(), st.tuples(st.integers(0, 99), st.integers(0, 99))),
+)
 def test_addresses_round_trip(layer: str, unit: int | None, place: tuple[int, int] | None) -> None:
     if layer == "class":
         return
@@ -54,7 +60,11 @@ def test_near_names_of_a_real_network() -> None:
     import torchvision
 
     net = convscope.Net(torchvision.models.alexnet(), name="alexnet")
-    for typed, meant in (("feature.3", "features.3"), ("features_3", "features.3"), ("clasifier.6", "classifier.6")):
+    for typed, meant in (
+        ("feature.3", "features.3"),
+        ("features_3", "features.3"),
+        ("clasifier.6", "classifier.6"),
+    ):
         with pytest.raises(convscope.UnknownLayer) as caught:
             net.layer(typed)
         assert repr(meant) in caught.value.hint
@@ -88,7 +98,18 @@ def test_classes_by_name_index_and_wordnet_id(net: convscope.Net) -> None:
 
 def test_labels_of_data_are_matched_exactly() -> None:
     labels = Labels(("tench", "goldfish, Carassius auratus", "crane", "crane"), ("n01", "n02", "n03", "n04"))
-    answers = {"tench": 0, "goldfish": 1, "goldfish, Carassius auratus": 1, "n03": 2, "3": 3, "4": None, "crane": None, "Tench": None, "dog": None, "-1": None}
+    answers = {
+        "tench": 0,
+        "goldfish": 1,
+        "goldfish, Carassius auratus": 1,
+        "n03": 2,
+        "3": 3,
+        "4": None,
+        "crane": None,
+        "Tench": None,
+        "dog": None,
+        "-1": None,
+    }
     assert {label: labels.match(label) for label in answers} == answers
 
 

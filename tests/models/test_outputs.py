@@ -43,7 +43,9 @@ def state_of(module: nn.Module) -> dict[str, Any]:
         "bytes": {name: value.clone() for name, value in module.state_dict().items()},
         "training": {name: part.training for name, part in module.named_modules()},
         "gradients": {name: (p.requires_grad, p.grad, id(p)) for name, p in module.named_parameters()},
-        "hooks": Counter({(name, kind): len(getattr(part, kind)) for name, part in module.named_modules() for kind in hooks}),
+        "hooks": Counter(
+            {(name, kind): len(getattr(part, kind)) for name, part in module.named_modules() for kind in hooks}
+        ),
         "attributes": {name: sorted(vars(part)) for name, part in module.named_modules()},
     }
 
@@ -93,7 +95,9 @@ def test_outputs_equal_hooks_and_the_network_is_untouched(name: str) -> None:
     assert_same(before, state_of(module))
 
     seen = seen_by_hooks(module.eval(), x)
-    missing = [path for path, value in seen.items() if path not in outputs and value.ndim in (2, 4) and path in net._by_name]
+    missing = [
+        path for path, value in seen.items() if path not in outputs and value.ndim in (2, 4) and path in net._by_name
+    ]
     assert not missing
     compared = 0
     for path, value in outputs.items():
@@ -197,7 +201,9 @@ class Pair(nn.Module):
         (lambda: nn.Conv2d(3, 4, 3), ("returns 4 axes where N×K scores are needed",)),
     ],
 )
-def test_what_cannot_be_exported_is_refused_with_place_and_hint(make: Callable[[], nn.Module], words: tuple[str, ...]) -> None:
+def test_what_cannot_be_exported_is_refused_with_place_and_hint(
+    make: Callable[[], nn.Module], words: tuple[str, ...]
+) -> None:
     module = make().train()
     before = state_of(module)
     with pytest.raises(convscope.UnsuitableNet) as caught:
@@ -244,7 +250,8 @@ def test_gradients_reach_the_pixels_and_nothing_else() -> None:
     net = convscope.Net(module, size=(16, 16), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     x = torch.rand(1, 3, 16, 16, requires_grad=True)
     net.scores(x)[0, 0].backward()
-    assert x.grad is not None and float(x.grad.abs().sum()) > 0
+    assert x.grad is not None
+    assert float(x.grad.abs().sum()) > 0
     assert all(p.grad is None for p in module.parameters())
 
 

@@ -21,14 +21,28 @@ from convscope.models.preprocess import Preprocess
 from convscope.models.zoo import find_entry
 
 PHOTOS = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()]
-PHOTOS += [np.ascontiguousarray(skimage.data.chelsea()[:200, :90].transpose(1, 0, 2)), skimage.data.coffee()[:230, :231]]
+PHOTOS += [
+    np.ascontiguousarray(skimage.data.chelsea()[:200, :90].transpose(1, 0, 2)),
+    skimage.data.coffee()[:230, :231],
+]
 
 
 def denormalised(tensor: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
     return tensor * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
 
 
-@pytest.mark.parametrize("name", ["resnet50@IMAGENET1K_V1", "resnet50@IMAGENET1K_V2", "alexnet", "efficientnet_b1", "inception_v3", "convnext_tiny", "regnet_y_400mf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet50@IMAGENET1K_V1",
+        "resnet50@IMAGENET1K_V2",
+        "alexnet",
+        "efficientnet_b1",
+        "inception_v3",
+        "convnext_tiny",
+        "regnet_y_400mf",
+    ],
+)
 def test_equals_torchvision_to_one_level(name: str) -> None:
     base, _, chosen = name.partition("@")
     choices = torchvision.models.get_model_weights(base)
@@ -45,7 +59,17 @@ def test_equals_torchvision_to_one_level(name: str) -> None:
         torch.testing.assert_close(own[0], transform(Image.fromarray(photo)), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18.a1_in1k", "convnext_atto", "efficientnet_b0", "mobilenetv3_small_100", "regnety_002"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tf_efficientnet_lite0",
+        "resnet18.a1_in1k",
+        "convnext_atto",
+        "efficientnet_b0",
+        "mobilenetv3_small_100",
+        "regnety_002",
+    ],
+)
 def test_equals_timm_to_one_level(name: str) -> None:
     settings = resolve_model_data_config(timm.create_model(name, pretrained=False))
     transform = create_transform(**settings, is_training=False)
@@ -58,8 +82,15 @@ def test_equals_timm_to_one_level(name: str) -> None:
 
 
 def test_bundled_sizes_are_those_of_the_weights() -> None:
-    sizes = {name: find_entry(name, None, False).preprocess for name in ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")}
-    assert [(p.size, p.resize) for p in sizes.values()] == [((224, 224), 256), ((240, 240), 272), ((260, 260), 292)]
+    sizes = {
+        name: find_entry(name, None, False).preprocess
+        for name in ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+    }
+    assert [(p.size, p.resize) for p in sizes.values()] == [
+        ((224, 224), 256),
+        ((240, 240), 272),
+        ((260, 260), 292),
+    ]
 
 
 def test_an_image_of_just_the_nets_size_is_never_resized() -> None:
@@ -72,11 +103,19 @@ def test_an_image_of_just_the_nets_size_is_never_resized() -> None:
     assert torch.equal((whole * 255).round().byte().permute(1, 2, 0), torch.from_numpy(photo.copy()))
 
 
-@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 64), st.integers(1, 64), st.sampled_from([None, 70]))
+@given(
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.integers(1, 64),
+    st.integers(1, 64),
+    st.sampled_from([None, 70]),
+)
 def test_the_way_back_is_the_inverse(height: int, width: int, tall: int, wide: int, resize: int | None) -> None:
     placement = Preprocess((tall, wide), resize=resize).place(height, width)
     whole = placement.to_original(Box(0, 0, tall, wide))
-    assert whole.top >= 0 and whole.left >= 0 and whole.bottom <= height and whole.right <= width
+    assert min(whole.top, whole.left) >= 0
+    assert whole.bottom <= height
+    assert whole.right <= width
     back = placement.to_input(whole)
     assert back == pytest.approx((0, 0, tall, wide), abs=1e-6)
 
@@ -111,7 +150,9 @@ def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
     assert np.array_equal(first.original, photo)
     for image in (str(path), Image.fromarray(photo), photo):
         assert torch.equal(net.prepare(image).pixels, first.pixels)
-    difference = (net.prepare(tensor).pixels - first.pixels).abs() * 255  # bytes are rounded and cut off between the two passes
+    difference = (
+        net.prepare(tensor).pixels - first.pixels
+    ).abs() * 255  # bytes are rounded and cut off between the two passes
     assert float(difference.mean()) < 0.4
     assert float(difference.max()) < 8
     for wrong in (tensor * 255, tensor[:1], photo.astype(np.float32), photo[..., 0], tensor - 0.5):
@@ -124,7 +165,8 @@ def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
 def test_lite0_gets_the_labelled_photos_right() -> None:
     net = convscope.load("efficientnet-lite0")
     spec = find_spec("foolbox")  # for its photos only: importing it warns
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     folder = Path(spec.origin).parent / "data"
     photos = sorted(folder.glob("imagenet_*.jpg"))
     assert len(photos) == 20

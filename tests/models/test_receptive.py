@@ -48,7 +48,14 @@ class Body(nn.Module):
         channels = x.shape[1]
         a, b, c, d = n
         if name == "conv":
-            return self.conv(channels, 4, (a + 1, b + 1), stride=(c + 1, d % 2 + 1), padding=(a // 2, b // 2), dilation=(d % 2 + 1, 1))
+            return self.conv(
+                channels,
+                4,
+                (a + 1, b + 1),
+                stride=(c + 1, d % 2 + 1),
+                padding=(a // 2, b // 2),
+                dilation=(d % 2 + 1, 1),
+            )
         if name == "grouped":
             return self.conv(channels, channels * 2, (3, 3), padding=1, groups=channels if channels % 2 else 2)
         if name == "depthwise":
@@ -59,12 +66,24 @@ class Body(nn.Module):
         if name == "same":
             return self.conv(channels, 4, (a + 1, b + 1), padding="same", dilation=(c % 2 + 1, d % 2 + 1))
         if name == "transposed":
-            part = nn.ConvTranspose2d(channels, 4, (a + 1, b + 2), stride=(c % 2 + 1, d % 3 + 1), padding=(0, b // 3), output_padding=0)
+            part = nn.ConvTranspose2d(
+                channels,
+                4,
+                (a + 1, b + 2),
+                stride=(c % 2 + 1, d % 3 + 1),
+                padding=(0, b // 3),
+                output_padding=0,
+            )
             nn.init.uniform_(part.weight, 0.5, 1.5)
             self.parts.append(part)
             return part
         if name == "pool":
-            kernel, stride, padding, ceil = (a + 1, b + 1), (c + 1, d % 2 + 1), ((a + 1) // 2, (b + 1) // 2), bool(d % 2)
+            kernel, stride, padding, ceil = (
+                (a + 1, b + 1),
+                (c + 1, d % 2 + 1),
+                ((a + 1) // 2, (b + 1) // 2),
+                bool(d % 2),
+            )
             if self.average:
                 return lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=False)
             return lambda x: F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceil)
@@ -78,14 +97,19 @@ class Body(nn.Module):
             return lambda x: F.interpolate(x, scale_factor=a % 2 + 2)
         if name == "resize":
             mode = ("bilinear", "bicubic")[a % 2]
-            return lambda x: F.interpolate(x, size=(x.shape[2] + b + 1, x.shape[3] * 2 - c), mode=mode, align_corners=bool(d % 2))
+            return lambda x: F.interpolate(
+                x, size=(x.shape[2] + b + 1, x.shape[3] * 2 - c), mode=mode, align_corners=bool(d % 2)
+            )
         if name == "channels last":
             part = nn.Linear(channels, 5)
             nn.init.uniform_(part.weight, 0.5, 1.5)
             self.parts.append(part)
             return lambda x: F.relu(part(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         if name == "branches":
-            near, far = self.conv(channels, 2, (1, 1)), self.conv(channels, 3, (a + 1, 5), padding=((a + 1) // 2, 2))
+            near, far = (
+                self.conv(channels, 2, (1, 1)),
+                self.conv(channels, 3, (a + 1, 5), padding=((a + 1) // 2, 2)),
+            )
             return lambda x: torch.cat([far(x)[:, :, : x.shape[2], : x.shape[3]], near(x)[:, :, : far(x).shape[2]]], 1)
         if name == "unequal strides":
             coarse = self.conv(channels, channels, (3, 3), stride=2, padding=1)
@@ -95,10 +119,24 @@ class Body(nn.Module):
             return lambda x: F.relu(x + part(F.relu(x)))
         if name == "shuffle":
             groups = 2 if channels % 2 == 0 else 1
-            return lambda x: x.view(x.shape[0], groups, channels // groups, *x.shape[2:]).transpose(1, 2).reshape(x.shape)
+            return lambda x: (
+                x.view(x.shape[0], groups, channels // groups, *x.shape[2:]).transpose(1, 2).reshape(x.shape)
+            )
         if name == "split":
             part = self.conv(channels - channels // 2, 3, (3, 3), padding=1)
-            return (lambda x: torch.cat([x[:, : channels // 2], part(x.split([channels // 2, channels - channels // 2], 1)[1])], 1)) if channels > 1 else None
+            return (
+                (
+                    lambda x: torch.cat(
+                        [
+                            x[:, : channels // 2],
+                            part(x.split([channels // 2, channels - channels // 2], 1)[1]),
+                        ],
+                        1,
+                    )
+                )
+                if channels > 1
+                else None
+            )
         if name == "pixel shuffle":
             part = self.conv(channels, 8, (1, 1))
             return lambda x: F.pixel_shuffle(part(x), 2)
@@ -158,7 +196,12 @@ def compare(steps: list[Step]) -> None:
         for row in sorted({0, rows // 2, rows - 1}):
             for column in sorted({0, columns // 3, columns - 1}):
                 found = net.input_box(f"body:{unit}@{row},{column}")
-                assert tuple(found) == (support(twin, unit, row, column) or (0, 0, 0, 0)), (steps, unit, row, column)
+                assert tuple(found) == (support(twin, unit, row, column) or (0, 0, 0, 0)), (
+                    steps,
+                    unit,
+                    row,
+                    column,
+                )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,6 +228,7 @@ def vgg16() -> nn.Module:
 
 def valid_alexnet() -> nn.Module:
     """The VALID AlexNet of the receptive-field paper's code."""
+
     def conv(i: int, o: int, k: int, s: int = 1) -> list[nn.Module]:
         return [nn.Conv2d(i, o, k, s, padding=0 if k == 11 else k // 2), nn.ReLU()]
 
@@ -207,8 +251,12 @@ TABLES = [  # network, input, {layer: (size, stride, padding)}
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "side", "expected"), TABLES, ids=["vgg16", "alexnet", "resnet18", "resnet50", "inception"])
-def test_published_receptive_fields(make: Callable[[], nn.Module], side: int, expected: dict[str, tuple[int, int, int | None]]) -> None:
+@pytest.mark.parametrize(
+    ("make", "side", "expected"), TABLES, ids=["vgg16", "alexnet", "resnet18", "resnet50", "inception"]
+)
+def test_published_receptive_fields(
+    make: Callable[[], nn.Module], side: int, expected: dict[str, tuple[int, int, int | None]]
+) -> None:
     net = convscope.Net(make(), size=(side, side))
     for name, (size, stride, padding) in expected.items():
         field = net.layer(name).receptive

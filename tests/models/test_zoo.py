@@ -45,7 +45,10 @@ def test_own_factory_with_weights_of_both_kinds(tmp_path: Path) -> None:
         trained[9].bias.add_(3)
     save_file(trained.state_dict(), tmp_path / "w.safetensors")
     torch.save(trained.state_dict(), tmp_path / "w.pth")
-    torch.save({"state_dict": {f"module.{k}": v for k, v in trained.state_dict().items()}, "epoch": 3}, tmp_path / "parallel.pth")
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in trained.state_dict().items()}, "epoch": 3},
+        tmp_path / "parallel.pth",
+    )
     x = torch.rand(1, 3, 32, 32)
     expected = trained.eval()(x)
     for file in ("w.safetensors", "w.pth", "parallel.pth"):

@@ -82,7 +82,9 @@ def test_predictions_equal_the_net(atlas: convscope.Atlas, net: convscope.Net) -
             assert image["label_probability"] == pytest.approx(float(probabilities[expected]), rel=1e-5)
 
 
-def test_strongest_patches_equal_a_plain_sort_over_stored_activations(atlas: convscope.Atlas, net: convscope.Net) -> None:
+def test_strongest_patches_equal_a_plain_sort_over_stored_activations(
+    atlas: convscope.Atlas, net: convscope.Net
+) -> None:
     assert atlas.layers == ("2", "5", "9")
     pixels = torch.cat([net.prepare(uri).pixels for uri in atlas.images["uri"].to_pylist()])
     contents = atlas.images["content"].to_pylist()
@@ -94,7 +96,9 @@ def test_strongest_patches_equal_a_plain_sort_over_stored_activations(atlas: con
             peaks = maps[first, unit].flatten(1).max(1).values
             order = sorted(range(len(first)), key=lambda i: (-float(peaks[i]), first[i]))[:9]
             patches = atlas.exemplars(f"{layer}:{unit}")
-            assert [patch.value for patch in patches] == pytest.approx([float(peaks[i]) for i in order], rel=1e-5, abs=1e-6)
+            assert [patch.value for patch in patches] == pytest.approx(
+                [float(peaks[i]) for i in order], rel=1e-5, abs=1e-6
+            )
             for patch, i in zip(patches, order, strict=True):
                 found = maps[patch.row, unit]
                 assert float(found[patch.place]) == pytest.approx(float(found.max()), rel=1e-5, abs=1e-6)
@@ -153,12 +157,16 @@ def test_patches_come_from_the_originals_only_while_they_are_unchanged(net: conv
     assert patch.cut()[0].shape[:2] == SIZE
 
 
-def test_the_same_work_gives_the_same_bytes(atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path) -> None:
+def test_the_same_work_gives_the_same_bytes(
+    atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path
+) -> None:
     again = convscope.build(photos, net, tmp_path / "again")
     assert bytes_of(again.folder) == bytes_of(atlas.folder)
 
 
-def test_another_batch_size_changes_next_to_nothing(atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path) -> None:
+def test_another_batch_size_changes_next_to_nothing(
+    atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path
+) -> None:
     other = convscope.build(photos, net, tmp_path / "other", batch_size=5)
     ours, theirs = (np.array(a.store.array("strongest/values")) for a in (atlas, other))
     np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-7)
@@ -181,7 +189,9 @@ class StopAfter(convscope.Watch):
         return self.left <= 0
 
 
-def test_a_stopped_build_says_how_to_go_on_and_gives_the_same_bytes(atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path) -> None:
+def test_a_stopped_build_says_how_to_go_on_and_gives_the_same_bytes(
+    atlas: convscope.Atlas, photos: Path, net: convscope.Net, tmp_path: Path
+) -> None:
     out = tmp_path / "atlas"
     with pytest.raises(convscope.BuildStopped) as caught:
         convscope.build(photos, net, out, watch=StopAfter(1))
@@ -280,7 +290,15 @@ def test_no_readable_image_is_an_error_with_the_reason(net: convscope.Net, tmp_p
 def test_a_network_without_rectifiers_is_followed_at_its_activations(tmp_path: Path) -> None:
     torch.manual_seed(0)
     nn = torch.nn
-    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    smooth = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.SiLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
     linear = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     assert convscope.Net(smooth, size=SIZE).watched_layers == ("1", "3", "6")
     assert convscope.Net(linear, size=SIZE).watched_layers == ("0", "3")

@@ -36,9 +36,7 @@ BOXES = (((1, 2, 30, 40), "b"),)
 
 
 def tiles(*, control: bool = False, **options) -> Tiles:
-    row = TileRow(
-        "17", "max 5.31", (Tile(DARK_TILE, 5.31, (14, 28, 42, 56), "beagle"), Tile(PHOTO, 0.5)), control
-    )
+    row = TileRow("17", "max 5.31", (Tile(DARK_TILE, 5.31, (14, 28, 42, 56), "beagle"), Tile(PHOTO, 0.5)), control)
     return Tiles("patches", (row,), "caption", **options)
 
 
