@@ -13,8 +13,8 @@ DOCS = Path(__file__).parent
 def command_line() -> str:
     """Every command with its words, arguments and options."""
     words = (
-        "Data goes to stdout, words and progress bars to stderr. The exit code is 0, 2 for wrong use, 1 for failed work,",
-        "130 after Ctrl-C. `python -m convscope` is the same as `convscope`. `make docs` writes this page.",
+        "Data goes to stdout, words and progress bars to stderr. The exit code is 0, 2 for wrong use, 1 for",
+        "failed work, 130 after Ctrl-C. `python -m convscope` is the same as `convscope`. `make docs` writes this page.",
     )
     parts = ["# The command line", "", *words, ""]
     for name in (name for name in app if not name.startswith("-")):

@@ -1,0 +1,108 @@
+"""make bench: prints the numbers that the docs quote."""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+def seconds(code: str, runs: int = 5) -> float:
+    """The median time of a fresh Python process."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def interleaved(functions: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
+    """The median time of each function, taken in turns, after one unmeasured round."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for run in range(runs + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if run:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def importing() -> None:
+    """What `import convscope` costs beyond `import torch`."""
+    bare, ours = seconds("import torch"), seconds("import torch, convscope")
+    uses = (
+        "import torch, convscope; convscope.Net; convscope.load; convscope.build; convscope.open_atlas; convscope.draw"
+    )
+    print(
+        f"import convscope, beyond import torch: {ours - bare:.2f} s; with every public name used: {seconds(uses) - bare:.2f} s"
+    )
+
+
+def forward(batch: int) -> None:
+    """The exported graph against the module itself, and outputs of many layers against forward hooks."""
+    import convscope
+
+    net = convscope.load("efficientnet-lite0")
+    module, names = net._module.eval(), list(net.watched_layers)
+    x = torch.rand(batch, 3, *net.size)
+    normal = net.preprocess.normalise(x)
+
+    def hooks() -> None:
+        kept: list[torch.Tensor] = []
+        parts = [module.get_submodule(name) for name in names]
+        handles = [part.register_forward_hook(lambda m, a, value: kept.append(value)) for part in parts]
+        module(normal)
+        for handle in handles:
+            handle.remove()
+
+    with torch.no_grad():
+        found = interleaved(
+            {
+                "module": lambda: module(normal),
+                "scores": lambda: net.scores(x),
+                "hooks": hooks,
+                "outputs": lambda: net.outputs(x, names),
+            }
+        )
+    print(f"net.scores ÷ the module itself: {found['scores'] / found['module']:.2f} of its time")
+    print(f"net.outputs of {len(names)} layers ÷ forward hooks: {found['outputs'] / found['hooks']:.2f} of their time")
+
+
+def building(batch: int) -> None:
+    """A build, from files to atlas, against the bare network on ready tensors."""
+    import convscope
+    from convscope.faces.demo import cut_regions
+
+    net = convscope.load("efficientnet-lite0")
+    module = net._module.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        cut_regions(Path(folder) / "regions")
+        count = 320
+        start = time.perf_counter()
+        convscope.build(Path(folder) / "regions", net, Path(folder) / "atlas", limit=count)
+        build = time.perf_counter() - start
+    x = torch.rand(batch, 3, *net.size)
+    with torch.no_grad():
+        bare = interleaved({"bare": lambda: module(x)})["bare"] * count / batch
+    print(
+        f"a build of {count} photos: {count / build:.1f} images/s; the bare network on tensors: {count / bare:.1f} images/s"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"{options.threads} torch threads, batches of {options.batch}, EfficientNet-Lite0 at 224 px")
+    importing()
+    forward(options.batch)
+    building(options.batch)
