@@ -76,7 +76,11 @@ def test_import_is_light() -> None:
 
 def test_no_address_of_a_registry_and_no_path_of_this_machine() -> None:
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    words = re.compile("|".join(("pypi" + r"\.org", "files\\.python" + "hosted", "npm" + "js\\.org", "/wo" + "rk/", "registry" + r"\.npm")))
+    words = re.compile(
+        "|".join(
+            ("pypi" + r"\.org", "files\\.python" + "hosted", "npm" + "js\\.org", "/wo" + "rk/", "registry" + r"\.npm")
+        )
+    )
     for name in names:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".toml", ".lock", ".txt", ".js", ".html", ".css", ""} and path.is_file():
@@ -96,4 +100,3 @@ def test_the_manual_of_the_command_line_is_complete() -> None:
         for argument in app[command].assemble_argument_collection():
             for name in argument.names:
                 assert name in section[1], f"`make docs`: {name} of {command} is missing"
-

@@ -19,6 +19,7 @@ from convscope.models.prepared import ImageLike, Prepared, prepare
 from convscope.models.preprocess import Preprocess
 from convscope.models.propagate import propagate
 from convscope.models.receptive import Interval
+from convscope.models.rectifiers import ceiling
 from convscope.models.weights import check_finite, check_fit
 
 Device = str | torch.device | None
@@ -99,6 +100,13 @@ class Net:
     def watched_layers(self) -> tuple[str, ...]:
         """The layers whose units a build follows: rectified and other activations, and the output."""
         return watched_layers(self._layers, self._graph.scores)
+
+    def ceiling(self, name: str) -> tuple[str, float] | None:
+        """For a rectified layer that cuts its values off at a ceiling: the layer that feeds it, and the ceiling."""
+        node = self.layer(name).node
+        highest = ceiling(node)
+        feeding = [layer.name for layer in self._layers if layer.node is node.args[0]] if highest is not None else []
+        return (feeding[0], highest) if feeding and highest is not None else None
 
     @property
     def suggested_layers(self) -> tuple[str, ...]:

@@ -28,6 +28,15 @@ def is_rectifier(node: fx.Node) -> bool:
     return False
 
 
+def ceiling(node: fx.Node) -> float | None:
+    """The greatest value that a rectifier lets through (6 of a ReLU6); None where there is none."""
+    name = operator_name(node)
+    if not is_rectifier(node) or name not in ("relu6", "hardtanh", "clamp"):
+        return None
+    high = 6.0 if name == "relu6" else argument(node, 2, "max_val" if name == "hardtanh" else "max")
+    return float(high) if isinstance(high, int | float) else None
+
+
 def argument(node: fx.Node, place: int, key: str, default: Any = None) -> Any:
     """An argument by place or by name."""
     return node.args[place] if place < len(node.args) else node.kwargs.get(key, default)

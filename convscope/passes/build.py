@@ -100,7 +100,8 @@ def choose_folds(net: Net, layers: Sequence[str] | None, k: int) -> list[Fold]:
     chosen = [net.layer(name) for name in (net.watched_layers if layers is None else layers)]
     first_names = dict.fromkeys(layer.alias_of or layer.name for layer in chosen)
     units = {name: net.layer(name).units for name in first_names}
-    return [Strongest(units, k), Predictions(net.output_layer.name, net.classes)]
+    ceilings = {name: found for name in units if (found := net.ceiling(name)) is not None}
+    return [Strongest(units, k, ceilings), Predictions(net.output_layer.name, net.classes)]
 
 
 def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int) -> dict[str, str]:

@@ -20,18 +20,25 @@ class Strongest:
 
     Ties go to the lower image row and the first place in reading order; equal contents count once.
     The units of all layers stand in one long axis, layer after layer.
+
+    Behind a rectifier with a ceiling (ReLU6) most of a deep unit's best images tie at the ceiling, and a plain sort
+    would show the first files of the listing. So where activations are equal, the rectifier's input decides: a
+    layer in `ceilings` is read at the layer that feeds it, ranked by max(input, 0), and cut off at the end.
     """
 
     name = "strongest"
 
-    def __init__(self, units: Mapping[str, int], k: int = 9) -> None:
+    def __init__(
+        self, units: Mapping[str, int], k: int = 9, ceilings: Mapping[str, tuple[str, float]] | None = None
+    ) -> None:
         self.units = dict(units)  # layer → number of units
-        self.layers = tuple(units)
+        self.ceilings = dict(ceilings or {})  # layer → the layer that feeds it, and the ceiling
+        self.layers = tuple(self.ceilings[name][0] if name in self.ceilings else name for name in units)
         self.k = k
 
     def describe(self) -> dict[str, Any]:
-        """The layers, their units, and k."""
-        return {"k": self.k, "units": self.units}
+        """The layers, their units and ceilings, and k."""
+        return {"k": self.k, "units": self.units, "ceilings": {name: high for name, (_, high) in self.ceilings.items()}}
 
     def none(self) -> State:
         """No image yet: value -inf, row -1."""
@@ -46,7 +53,11 @@ class Strongest:
     def add(self, state: State, batch: Batch) -> State:
         """Lets the batch's images compete with those kept so far."""
         first_of_content = np.sort(np.unique(batch.contents, return_index=True)[1])
-        peaks = [peak(batch.outputs[layer][first_of_content.tolist()]) for layer in self.layers]
+        chosen = first_of_content.tolist()
+        peaks = []
+        for name, read in zip(self.units, self.layers, strict=True):
+            output = batch.outputs[read][chosen]
+            peaks.append(peak(output.clamp(min=0) if name in self.ceilings else output))
         values = np.concatenate([found for found, _ in peaks]) if peaks else np.zeros((0, 0), np.float32)
         places = np.concatenate([found for _, found in peaks]) if peaks else np.zeros((0, 0, 2), np.int16)
         moved = values.max(axis=1, initial=-np.inf) >= state["values"][:, -1]
@@ -82,8 +93,14 @@ class Strongest:
         return {name: array[:, : self.k] for name, array in table.items()}
 
     def finish(self, state: State) -> State:
-        """values (U, k), rows (U, k) with -1 where there were fewer images, places (U, k, 2) as (row, column)."""
-        return {name: state[name] for name in ("values", "rows", "places")}
+        """values (U, k), rows (U, k) with -1 where there were fewer images, places (U, k, 2) as (row, column).
+
+        drives (U, k): what the images are ranked by: the values before a ceiling cut them off.
+        """
+        found = {name: state[name] for name in ("values", "rows", "places")}
+        highest = [np.full(count, self.ceilings.get(name, ("", np.inf))[1]) for name, count in self.units.items()]
+        limits = np.concatenate([np.zeros(0), *highest]).astype(np.float32)
+        return {**found, "drives": found["values"], "values": np.minimum(found["values"], limits[:, None])}
 
 
 def peak(output: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int16]]:

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "convscope", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "convscope", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,13 @@ def test_from_photos_to_pictures(photos: Path, tmp_path: Path) -> None:
     built = run("build", photos, "--net", FACTORY, "--out", atlas)
     assert built.returncode == 0, built.stderr
     assert built.stdout == f"{atlas}\n"
-    for words in ("13 images to read: about", "MB on the disk", "13 of 13 images", "12 images, 1 files skipped", "next: convscope report"):
+    for words in (
+        "13 images to read: about",
+        "MB on the disk",
+        "13 of 13 images",
+        "12 images, 1 files skipped",
+        "next: convscope report",
+    ):
         assert words in built.stderr
     table = run("exemplars", atlas, "5:2", "--k", "3")
     lines = table.stdout.splitlines()

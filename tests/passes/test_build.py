@@ -344,3 +344,25 @@ def test_broken_atlases_are_refused_in_words(atlas: convscope.Atlas, tmp_path: P
     (copy / "packs" / "000000").write_bytes(b"")
     with pytest.raises(convscope.BadAtlas, match="cut off"):
         convscope.open_atlas(copy).pixels(0)
+
+
+class Capped(torch.nn.Module):
+    """Unit 0 is ReLU6 of 60 × red: every reddish image reaches the ceiling."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.relu6(60 * x[:, :1] - 6).amax((2, 3))
+
+
+def test_images_at_the_ceiling_are_told_apart_by_what_the_rectifier_was_given(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, red in enumerate((10, 100, 250, 180, 240)):  # in the order of the listing
+        image = np.zeros((*SIZE, 3), np.uint8)
+        image[3, 5, 0], image[10, 20, 0] = red - 10, red
+        Image.fromarray(image).save(folder / f"{number}.png")
+    net = convscope.Net(Capped(), size=SIZE)
+    assert net.ceiling("/relu6#1") == ("/sub#1", 6.0)
+    patches = convscope.build(folder, net, tmp_path / "atlas").exemplars("/relu6#1:0")
+    assert [patch.row for patch in patches] == [2, 4, 3, 1, 0]
+    assert [patch.value for patch in patches] == [6, 6, 6, 6, 0]
+    assert patches[0].place == (10, 20)

@@ -66,7 +66,9 @@ def test_the_numbers_and_the_picture_can_be_saved(atlas: convscope.Atlas, tmp_pa
         assert saved["boxes"].shape == (5, 4)
         assert str(saved["address"]) == "/relu#1:0"
     picture = Image.open(io.BytesIO(patches.save(tmp_path / "a.png").read_bytes()))
-    assert (np.asarray(picture.convert("RGB"))[..., 0].astype(int) - np.asarray(picture.convert("RGB"))[..., 1] > 200).any()
+    assert (
+        np.asarray(picture.convert("RGB"))[..., 0].astype(int) - np.asarray(picture.convert("RGB"))[..., 1] > 200
+    ).any()
     page = patches.save(tmp_path / "a.html").read_text()
     assert "data:image" in page
     assert "http" not in page.replace("http://www.w3.org", "")

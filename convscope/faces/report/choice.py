@@ -12,23 +12,16 @@ LABELS = 3  # that an example's patches come from, at least: one photo seen nine
 
 
 def exemplary_units(layer: Patches, labels: Sequence[str | None]) -> list[int]:
-    """The units with the highest activation whose patches come from three labels and stay below the ceiling.
+    """The units with the highest activation (before a ceiling) whose patches come from at least three labels.
 
-    Where no unit is like that the conditions fall one by one: all below the ceiling, then any active unit. A unit
-    that shares more than half of its images with one chosen before is passed over.
+    Where no unit is like that, any active unit. A unit that shares more than half of its images with one chosen
+    before is passed over.
     """
     known = {label for label in labels if label}
     several = np.array([variety(rows, labels if len(known) >= LABELS else None) >= LABELS for rows in layer.rows])
     active = np.isin(np.arange(len(layer.rows)), layer.shown)
-    below = layer.saturated == 0
-    choices = (
-        active & several & below,
-        active & several & (layer.saturated < layer.rows.shape[1] / 2),
-        active & below,
-    )
-    candidates = next((found for found in choices if found.any()), active)
-    ranked = np.flatnonzero(candidates)
-    ranked = ranked[np.lexsort((ranked, -layer.values[ranked, 0]))]
+    ranked = np.flatnonzero(active & several if (active & several).any() else active)
+    ranked = ranked[np.lexsort((ranked, -layer.drives[ranked, 0]))]
     chosen: list[int] = []
     for unit in ranked.tolist():
         own = set(layer.rows[unit].tolist())

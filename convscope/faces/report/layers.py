@@ -13,9 +13,6 @@ from convscope.models.layers import SMOOTH
 from convscope.store.opened import AtlasStore
 
 PATCHES = 9  # of a unit, at most
-BOUNDED = frozenset(
-    ["hardtanh", "relu6", "clamp", "clip", "minimum", "sigmoid", "hardsigmoid", "tanh"]
-)  # kinds that have a ceiling
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +26,8 @@ class Patches:
     values: NDArray[np.float32]  # (U, k)
     places: NDArray[np.int16]  # (U, k, 2)
     boxes: NDArray[np.int16]  # (U, k, 4) px of the net's input
+    drives: NDArray[np.float32]  # (U, k) what they are ranked by: the values before a ceiling cut them off
+    ceiling: float | None = None  # of the activation, if it has one
 
     @cached_property
     def never(self) -> NDArray[np.bool_]:
@@ -39,15 +38,6 @@ class Patches:
     def shown(self) -> NDArray[np.int64]:
         """Numbers of the units that have something to show."""
         return np.flatnonzero(~self.never & (self.rows[:, 0] >= 0))
-
-    @cached_property
-    def ceiling(self) -> float | None:
-        """The value that the activation cannot exceed, if it was reached: order among equals means nothing."""
-        values = self.values[self.rows >= 0]
-        if self.kind not in BOUNDED or not len(values):
-            return None
-        greatest = values.max()
-        return float(greatest) if greatest > 0 and (values == greatest).sum() > 1 else None
 
     @cached_property
     def saturated(self) -> NDArray[np.int64]:
@@ -62,10 +52,13 @@ def read_patches(store: AtlasStore, name: str) -> Patches:
     """The patches of a followed layer."""
     start, count = store.followed[name]
     record = store.layers[name]
-    names = ("rows", "values", "places", "boxes")
-    arrays = [np.asarray(store.array(f"strongest/{part}")[start : start + count, :PATCHES]) for part in names]
+    names = ("rows", "values", "places", "boxes", "drives")
+    arrays = {part: np.asarray(store.array(f"strongest/{part}")[start : start + count, :PATCHES]) for part in names}
     silences = bool(record["rectified"]) or record["kind"] in SMOOTH
-    return Patches(name, record["kind"], silences and name != store.manifest["net"]["output"], *arrays)
+    ceiling = store.manifest["folds"]["strongest"]["ceilings"].get(name)
+    return Patches(
+        name, record["kind"], silences and name != store.manifest["net"]["output"], **arrays, ceiling=ceiling
+    )
 
 
 def describe_layer(record: Mapping[str, Any], patches: Patches, units: NDArray[np.int64]) -> dict[str, Any]:
@@ -85,7 +78,7 @@ def describe_layer(record: Mapping[str, Any], patches: Patches, units: NDArray[n
         "never": np.flatnonzero(patches.never).tolist(),
         "active": len(patches.shown),
         "ceiling": patches.ceiling,
-        "saturated": int((patches.saturated >= patches.rows.shape[1]).sum()),
+        "saturated": int((patches.saturated >= np.maximum((patches.rows >= 0).sum(axis=1), 1)).sum()),
         "units": packed(units, "<i4"),
         "rows": packed(patches.rows[units], "<i4"),
         "values": packed(values, "<f4"),

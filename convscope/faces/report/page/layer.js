@@ -51,7 +51,7 @@ function captionOf(layer) {
   ];
   if (layer.saturated) {
     parts.push(` Of ${counted(layer.saturated, kind, isOutput(layer) ? "classes" : "units")} all patches reach the ceiling ${layer.ceiling} ` +
-      "of this activation: their order is only that of the listing, and other images may reach it as well.");
+      "of this activation; they are ordered by what the rectifier was given.");
   }
   if (shown < layer.active) {
     parts.push(" ", make("strong", {}, `${shown.toLocaleString("en")} of ${counted(layer.shape[0], "unit")} shown`), "; ",

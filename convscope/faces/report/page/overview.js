@@ -46,7 +46,7 @@ function hero(choice) {
 
 function ruleWords() {
   return "The units are chosen by rule, not by hand: of each layer those with the highest activation whose patches come from " +
-    "at least three labels (or images, where labels are fewer) and stay below the activation’s ceiling, where it has one.";
+    "at least three labels (or images, where labels are fewer).";
 }
 
 function layerTable() {
