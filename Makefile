@@ -30,7 +30,7 @@ format: setup
 bench: setup  ## the numbers that the docs quote
 	$(BIN)/python -m benchmarks
 
-docs: setup  ## the generated pages of docs/ and the pictures of the README
+docs: demo system  ## the generated pages of docs/ and the pictures of the README
 	$(BIN)/python -m docs.generate
 
 setup: .venv/ready
@@ -42,7 +42,7 @@ setup: .venv/ready
 	touch $@
 
 system:  ## a browser for the tests of the pages
-	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -y -q chromium fonts-dejavu-core; }
+	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -y -q chromium fonts-dejavu-core fonts-inter; }
 
 clean:
 	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,12 @@
 """Writes docs/command-line.md from the command line itself, and the README's pictures from the demo's atlas."""
 
 import inspect
-import sys
+import io
+import shutil
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from convscope.faces.cli import app
 
@@ -29,23 +32,33 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
-def pictures(atlas_folder: Path) -> None:
-    """The README's figure of exemplars, through the tool's own drawing."""
+def pictures(demo: Path) -> None:
+    """The README's figures, from the demo: the report as a browser shows it, and classes through the tool's own drawing."""
+    from playwright.sync_api import sync_playwright
+
     from convscope import open_atlas
     from convscope.render.draw import exemplar_tiles
     from convscope.render.figure import compose
 
-    atlas = open_atlas(atlas_folder)
-    for name, addresses in FIGURES.items():
-        panels = [exemplar_tiles([atlas.exemplars(address) for address in addresses])]
-        (DOCS / "pictures" / f"{name}.png").write_bytes(compose(panels, ""))
+    atlas = open_atlas(demo / "atlas")
+    picture = compose([exemplar_tiles([atlas.exemplars(f"class:{name}", k=9) for name in CLASSES])], "", scale=1.5)
+    Image.open(io.BytesIO(picture)).convert("RGB").save(PICTURES / "classes.jpg", quality=88)
+    switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
+        page = browser.new_page(viewport={"width": 1280, "height": 1010}, device_scale_factor=1.5)
+        for name, place in PAGES.items():
+            page.goto(f"{(demo / 'report.html').resolve().as_uri()}{place}")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=88)
+        browser.close()
 
 
-FIGURES: dict[str, tuple[str, ...]] = {}
+CLASSES = ("Egyptian cat", "espresso", "tripod", "moped", "stone wall", "palace")
+PAGES = {"report": "#/", "layer": "#/layer/blocks.4.0.bn1"}
+PICTURES = DOCS / "pictures"
 
 if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")
-    sys.stdout.write(f"{DOCS / 'command-line.md'}\n")
-    demo = DOCS.parent / "demo" / "atlas"
-    if (demo / "manifest.json").exists():
-        pictures(demo)
+    PICTURES.mkdir(exist_ok=True)
+    pictures(DOCS.parent / "demo")

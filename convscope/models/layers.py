@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from convscope.models.graph import Graph, module_calls, operator_name
 from convscope.models.receptive import Field, Interval
-from convscope.models.rectifiers import is_rectifier
+from convscope.models.rectifiers import ceiling, is_rectifier
 
 MAP = ("N", "C", "H", "W")
 VECTOR = ("N", "C")
@@ -73,7 +73,7 @@ class Layer:
     """A named node of the network's graph."""
 
     name: str
-    kind: str  # the operator: conv2d, relu, max_pool2d, add, cat, linear, …
+    kind: str  # the operator: conv2d, relu, relu6, max_pool2d, add, cat, linear, …
     shape: tuple[int, ...]  # (C, H, W) of a map, (C,) of a vector
     rectified: bool  # whether it is the output of a ReLU in any spelling
     receptive: Receptive
@@ -109,11 +109,18 @@ def find_layers(graph: Graph, fields: Mapping[fx.Node, Field], size: tuple[int, 
         if view is None or shape is None:
             continue
         receptive = derive(view, size)
-        kind = "batch_norm" if node.target is getitem else operator_name(node)
+        kind = kind_of(node)
         for position, name in enumerate(names[node]):
             first = names[node][0] if position else None
             layers.append(Layer(name, kind, shape, is_rectifier(node), receptive, first, node=node, view=view))
     return tuple(layers)
+
+
+def kind_of(node: fx.Node) -> str:
+    """The operator by the name that people know it by."""
+    if node.target is getitem:
+        return "batch_norm"
+    return "relu6" if operator_name(node) == "hardtanh" and ceiling(node) == 6 else operator_name(node)
 
 
 def layer_shape(node: fx.Node, view: Field | None) -> tuple[int, ...] | None:

@@ -35,9 +35,9 @@ def exemplar_tiles(units: Sequence[Exemplars]) -> Tiles:
     caption = (
         f"The {max(map(len, units))} images of {first.images:,} that excite each unit most, strongest first, one place "
         "an image. The white box is all that the unit can see there (its receptive field, on the original image); "
-        "the number is its activation; the word below is the image's label."
+        f"the number is its {first.quantity}; the word below is the image's label."
     )
-    return Tiles(f"{first.layer}, {first.net}", tuple(rows), caption)
+    return Tiles(f"{first.layer}, {first.net}", tuple(rows), caption, value_name=first.quantity)
 
 
 def draw_picture(result: object) -> bytes:

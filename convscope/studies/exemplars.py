@@ -66,6 +66,7 @@ class Exemplars(Result):
     layer: str
     unit: int
     unit_name: str  # the class, where the layer is the output; else ""
+    quantity: str  # what the values are: activation, or score (logit) of a class
     net: str
     images: int  # how many images were looked at
     patches: tuple[Patch, ...] = field(repr=False)
@@ -127,6 +128,7 @@ def exemplars(
         layer,
         unit,
         names[unit] if output and names else "",
+        "score (logit)" if output else "activation",
         store.manifest["net"]["name"],
         len(store.images),
         tuple(patches),

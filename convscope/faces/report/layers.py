@@ -53,7 +53,8 @@ def read_patches(store: AtlasStore, name: str) -> Patches:
     start, count = store.followed[name]
     record = store.layers[name]
     names = ("rows", "values", "places", "boxes", "drives")
-    arrays = {part: np.asarray(store.array(f"strongest/{part}")[start : start + count, :PATCHES]) for part in names}
+    chosen = slice(start, start + count), slice(PATCHES)
+    arrays = {part: np.asarray(store.array(f"strongest/{part}")[chosen]) for part in names}
     silences = bool(record["rectified"]) or record["kind"] in SMOOTH
     ceiling = store.manifest["folds"]["strongest"]["ceilings"].get(name)
     return Patches(
