@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -99,6 +100,7 @@ class ShardReader:
         """One forward, as far as the deepest layer asked for, and every fold's `add`."""
         layers = list(dict.fromkeys(layer for fold in self.folds for layer in fold.layers))
         pixels = to_pixels(np.stack([read.crop for _, read, _ in waiting]))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # convolutions are half as fast again with it
         batch = Batch(
             np.array([row for row, _, _ in waiting], np.int64),
             np.array([int(read.content[:16], 16) for _, read, _ in waiting], np.uint64),

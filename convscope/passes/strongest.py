@@ -3,10 +3,11 @@
 Girshick et al. 2014, Rich feature hierarchies, section 3.1 and figure 4 (arXiv:1311.2524).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -53,24 +54,26 @@ class Strongest:
     def add(self, state: State, batch: Batch) -> State:
         """Lets the batch's images compete with those kept so far."""
         first_of_content = np.sort(np.unique(batch.contents, return_index=True)[1])
-        chosen = first_of_content.tolist()
-        peaks = []
+        chosen = torch.from_numpy(first_of_content)
+        outputs = []
         for name, read in zip(self.units, self.layers, strict=True):
-            output = batch.outputs[read][chosen]
-            peaks.append(peak(output.clamp(min=0) if name in self.ceilings else output))
-        values = np.concatenate([found for found, _ in peaks]) if peaks else np.zeros((0, 0), np.float32)
-        places = np.concatenate([found for _, found in peaks]) if peaks else np.zeros((0, 0, 2), np.int16)
+            output = batch.outputs[read].detach()
+            output = output if len(chosen) == len(output) else output[chosen]
+            outputs.append(output.clamp(min=0) if name in self.ceilings else output)
+        values = np.concatenate([np.zeros((0, len(chosen)), np.float32), *map(peaks, outputs)])
         moved = values.max(axis=1, initial=-np.inf) >= state["values"][:, -1]
-        if not moved.any():
-            return state
-        wide = (int(moved.sum()), len(first_of_content))
+        kept = {name: array[moved] for name, array in state.items()}
+        wide = (int(moved.sum()), len(chosen))
         challengers = {
             "values": values[moved],
             "rows": np.broadcast_to(batch.rows[first_of_content], wide),
             "contents": np.broadcast_to(batch.contents[first_of_content], wide),
-            "places": places[moved],
+            "places": np.zeros((*wide, 2), np.int16),  # looked up below, for those that stay
+            "source": np.broadcast_to(np.arange(len(chosen), dtype=np.int32), wide),
         }
-        best = self.best({name: array[moved] for name, array in state.items()}, challengers)
+        best = dict(self.best({**kept, "source": np.full_like(kept["rows"], -1, np.int32)}, challengers))
+        source = np.where(best["rows"] == NO_ROW, -1, best.pop("source"))
+        fill_places(best["places"], source, np.flatnonzero(moved), outputs)
         return {name: replaced(array, moved, best[name]) for name, array in state.items()}
 
     def merge(self, one: State, other: State) -> State:
@@ -103,16 +106,30 @@ class Strongest:
         return {**found, "drives": found["values"], "values": np.minimum(found["values"], limits[:, None])}
 
 
-def peak(output: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """N×C×H×W or N×C → the greatest value per unit and image (C, N), and its place (C, N, 2)."""
-    values = output.detach().float()
-    if values.ndim == 2:
-        return values.T.cpu().numpy(), np.zeros((*values.T.shape, 2), np.int16)
-    flat = np.ascontiguousarray(values.flatten(2).cpu().numpy())
-    index = flat.argmax(axis=2)  # numpy gives the first of equals, whatever the vector width
-    found = np.take_along_axis(flat, index[:, :, None], axis=2)[:, :, 0]
-    places = np.stack(np.divmod(index, values.shape[3]), axis=-1).astype(np.int16)
-    return found.T, places.transpose(1, 0, 2)
+def peaks(output: Tensor) -> NDArray[np.float32]:
+    """N×C×H×W or N×C → the greatest value per unit and image (C, N)."""
+    values = output.float().amax(dim=(2, 3)) if output.ndim == 4 else output.float()
+    return values.T.cpu().numpy()
+
+
+def fill_places(
+    places: NDArray[np.int16], source: NDArray[np.int32], units: NDArray[np.int64], outputs: Sequence[Tensor]
+) -> None:
+    """Looks up the place of the greatest value for entries (row of the table, rank) with a source image, in place.
+
+    Few images are among a unit's best, so this is cheaper than finding the place of every greatest value.
+    """
+    start = 0
+    for output in outputs:
+        stop = start + output.shape[1]
+        if output.ndim == 4:
+            first, last = np.searchsorted(units, (start, stop))
+            table, rank = np.nonzero(source[first:last] >= 0)
+            images, own = source[first:last][table, rank], units[first:last][table] - start
+            maps = output[torch.from_numpy(images).long(), torch.from_numpy(own).long()].float().flatten(1)
+            index = maps.cpu().numpy().argmax(axis=1)  # NumPy gives the first of equals, whatever the vector width
+            places[first + table, rank] = np.stack(np.divmod(index, output.shape[3]), axis=-1)
+        start = stop
 
 
 def ranked(table: State) -> dict[str, NDArray[Any]]:

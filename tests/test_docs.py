@@ -1,0 +1,56 @@
+"""The code blocks of README and docs run as they stand, one after the other, in a folder with the demo's data."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import convscope
+from convscope.data.decode import decode
+from convscope.faces.demo import demo_photos, regions
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo: two photos' regions and the atlas of the real network."""
+    folder = tmp_path_factory.mktemp("docs")
+    for photo in demo_photos():
+        if photo.stem in ("chelsea", "coffee"):
+            target = folder / "demo" / "regions" / photo.stem
+            target.mkdir(parents=True)
+            for name, region in list(regions(decode(photo)))[:6]:
+                Image.fromarray(region).save(target / f"{name}.png")
+    atlas = convscope.build(
+        folder / "demo" / "regions", convscope.load("efficientnet-lite0"), folder / "demo" / "atlas"
+    )
+    (folder / "atlas").symlink_to(atlas.folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/techniques.md"])
+def test_code_blocks_run(
+    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), {})
+    if page == "README.md":
+        assert "cat" in capsys.readouterr().out
+    assert (workplace / "unit.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_links_and_pictures_are_there() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert target.startswith("https://arxiv.org/") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_command_line_page_is_fresh() -> None:
+    from docs.generate import command_line
+
+    assert (ROOT / "docs" / "command-line.md").read_text() == command_line(), "run `make docs`"
