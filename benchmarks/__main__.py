@@ -40,9 +40,8 @@ def importing() -> None:
     uses = (
         "import torch, convscope; convscope.Net; convscope.load; convscope.build; convscope.open_atlas; convscope.draw"
     )
-    print(
-        f"import convscope, beyond import torch: {ours - bare:.2f} s; with every public name used: {seconds(uses) - bare:.2f} s"
-    )
+    print(f"import convscope, beyond import torch: {ours - bare:.2f} s")
+    print(f"the same with every public name used: {seconds(uses) - bare:.2f} s")
 
 
 def forward(batch: int) -> None:
@@ -57,7 +56,7 @@ def forward(batch: int) -> None:
     def hooks() -> None:
         kept: list[torch.Tensor] = []
         parts = [module.get_submodule(name) for name in names]
-        handles = [part.register_forward_hook(lambda m, a, value: kept.append(value)) for part in parts]
+        handles = [part.register_forward_hook(lambda *seen: kept.append(seen[2])) for part in parts]
         module(normal)
         for handle in handles:
             handle.remove()
@@ -91,9 +90,8 @@ def building(batch: int) -> None:
     x = torch.rand(batch, 3, *net.size)
     with torch.no_grad():
         bare = interleaved({"bare": lambda: module(x)})["bare"] * count / batch
-    print(
-        f"a build of {count} photos: {count / build:.1f} images/s; the bare network on tensors: {count / bare:.1f} images/s"
-    )
+    print(f"a build of {count} photos, files to atlas: {count / build:.1f} images/s")
+    print(f"the bare network on ready tensors: {count / bare:.1f} images/s")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def command_line() -> str:
     """Every command with its words, arguments and options."""
     words = (
         "Data goes to stdout, words and progress bars to stderr. The exit code is 0, 2 for wrong use, 1 for",
-        "failed work, 130 after Ctrl-C. `python -m convscope` is the same as `convscope`. `make docs` writes this page.",
+        "failed work, 130 after Ctrl-C. `python -m convscope` is the same as `convscope`. `make docs` writes this",
+        "page.",
     )
     parts = ["# The command line", "", *words, ""]
     for name in (name for name in app if not name.startswith("-")):
@@ -33,7 +34,7 @@ def command_line() -> str:
 
 
 def pictures(demo: Path) -> None:
-    """The README's figures, from the demo: the report as a browser shows it, and classes through the tool's own drawing."""
+    """The README's figures, from the demo: the report as a browser shows it, and classes drawn by the tool."""
     from playwright.sync_api import sync_playwright
 
     from convscope import open_atlas
