@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, fx
 
+from convscope.arrays import Box, Place
 from convscope.models.graph import Graph, module_calls, operator_name
 from convscope.models.receptive import Field, Interval
 from convscope.models.rectifiers import ceiling, is_rectifier
@@ -90,6 +91,21 @@ class Layer:
     def spatial(self) -> bool:
         """Whether it is a map with rows and columns."""
         return len(self.shape) == 3
+
+    def input_box(self, unit: int | None = None, place: Place | None = None) -> Box:
+        """All that a unit can see at a place, px of the net's input; None means any. Without area: nothing."""
+        index = {"C": unit, "H": place.row if place else None, "W": place.column if place else None}
+
+        def ends(interval: Interval) -> tuple[int, int]:
+            first, stop = interval.first, interval.stop
+            for axis, name in enumerate(self.view.axes or VECTOR):
+                chosen = index.get(name)
+                if chosen is not None and first.shape[axis] > 1:
+                    first, stop = first.take([chosen], axis), stop.take([chosen], axis)
+            return int(first.min()), int(stop.max())
+
+        (top, bottom), (left, right) = ends(self.view.rows), ends(self.view.columns)
+        return Box(top, left, bottom, right) if bottom > top and right > left else Box(0, 0, 0, 0)
 
     def ordered(self, value: Tensor) -> Tensor:
         """The node's value as N×C×H×W or N×C."""

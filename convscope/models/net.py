@@ -18,7 +18,6 @@ from convscope.models.layers import Layer, find_layers, stage_ends, watched_laye
 from convscope.models.prepared import ImageLike, Prepared, prepare
 from convscope.models.preprocess import Preprocess
 from convscope.models.propagate import propagate
-from convscope.models.receptive import Interval
 from convscope.models.rectifiers import ceiling
 from convscope.models.weights import check_finite, check_fit
 
@@ -250,19 +249,7 @@ class Net:
     def input_box(self, address: str | Address) -> Box:
         """The same in pixels of the net's input; an address that sees nothing gives a box without area."""
         layer, unit, place = self.locate(address)
-        view = layer.view
-        index = {"C": unit, "H": place.row if place else None, "W": place.column if place else None}
-
-        def ends(interval: Interval) -> tuple[int, int]:
-            first, stop = interval.first, interval.stop
-            for axis, name in enumerate(view.axes or ("N", "C")[: len(view.shape)]):
-                chosen = index.get(name)
-                if chosen is not None and first.shape[axis] > 1:
-                    first, stop = first.take([chosen], axis), stop.take([chosen], axis)
-            return int(first.min()), int(stop.max())
-
-        (top, bottom), (left, right) = ends(view.rows), ends(view.columns)
-        return Box(top, left, bottom, right) if bottom > top and right > left else Box(0, 0, 0, 0)
+        return layer.input_box(unit, place)
 
     # --- weights ----------------------------------------------------------------------------------------------
 
