@@ -81,13 +81,14 @@ def report(
     *,
     out: Annotated[Path, Parameter(help="the HTML file to write")] = Path("report.html"),
     note: Annotated[str, Parameter(help="a sentence about the images, shown under the title")] = "",
+    budget: Annotated[int, Parameter(help="how many distinct images the file may hold, about 8 KB each")] = 1500,
 ) -> None:
     """Write one HTML file that shows an ATLAS and opens from disk, without a server."""
     from convscope.atlas import open_atlas
     from convscope.faces.report import write_report
 
     with Bar("report") as bar:
-        write_report(open_atlas(atlas), out, note=note, watch=bar)
+        write_report(open_atlas(atlas), out, note=note, budget=budget, watch=bar)
     sys.stdout.write(f"{out}\n")
 
 

@@ -78,7 +78,7 @@ def require(holds: bool, problem: str) -> None:
         raise ConvscopeError(f"this cannot be drawn: {problem}", "render/panels.py gives the shapes")
 
 
-def check_picture(picture: Pixels) -> None:
+def check_picture(picture: NDArray[Any]) -> None:
     """Refuse what is not H×W×3 uint8."""
     is_picture = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     require(is_picture, f"a picture is H×W×3 uint8, not {picture.shape} {picture.dtype}")

@@ -216,6 +216,14 @@ def test_random_networks_equal_the_support_of_the_gradient(steps: list[Step]) ->
     compare(steps)
 
 
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@settings(max_examples=400, deadline=None)
+@given(st.lists(step, min_size=1, max_size=7))
+def test_many_random_networks_equal_the_support_of_the_gradient(steps: list[Step]) -> None:
+    compare(steps)
+
+
 def test_units_of_unequal_branches_keep_their_own_boxes() -> None:
     net = convscope.Net(Branches(), size=(16, 16))
     assert net.input_box("/cat#1:0@8,8") == (8, 8, 9, 9)
