@@ -96,8 +96,9 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
 
     The module is left as it was. UnsuitableNet, with the place in its code, if it cannot be exported.
     """
-    weight = next(iter([*module.parameters(), *module.buffers()]), torch.empty(0))
-    example = torch.zeros(2, 3, *size, device=weight.device)
+    tensors = [*module.parameters(), *module.buffers()]
+    weight = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
+    example = torch.zeros(2, 3, *size, device=weight.device, dtype=weight.dtype)
     with borrowed(module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own notes mean nothing to a user of Convscope
         try:

@@ -227,7 +227,7 @@ class Net:
             )
         program, names = self._program(wanted)
         found: tuple[Tensor, ...] = program(
-            self.preprocess.normalise(pixels.to(self.device, torch.float32)),
+            self.preprocess.normalise(pixels.to(self.device, self._graph.pixels.meta["val"].dtype)),
             *(self._weights[name] for name in names),
         )
         return found

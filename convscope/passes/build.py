@@ -119,15 +119,14 @@ def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int)
 
 def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int) -> str:
     """How long the rest will take and how much disk the whole will need, from a few of the images."""
-    start = time.perf_counter()
-    read = [result for result in map(reader.read, files) if not isinstance(result, str)]
-    if read:
-        reader.add(
-            {fold.name: fold.none() for fold in reader.folds},
-            [(row, one, -1) for row, one in enumerate(read)],
-        )
+    states = {fold.name: fold.none() for fold in reader.folds}
+    for _ in range(2):  # the first forward and the first `add` are slow, and are not counted
+        start = time.perf_counter()
+        read = [result for result in map(reader.read, files) if not isinstance(result, str)]
+        if read:
+            states = reader.add(states, [(row, one, -1) for row, one in enumerate(read)])
     seconds = (time.perf_counter() - start) / max(len(files), 1)
-    kept = sum(array.nbytes for fold in reader.folds for array in fold.none().values())
+    kept = sum(array.nbytes for state in states.values() for array in state.values())
     disk = kept + sum(len(one.packed) for one in read) / max(len(files), 1) * total
     return f"{waiting} images to read: about {words(seconds * waiting)}, and {disk / 1e6:,.0f} MB on the disk"
 

@@ -57,7 +57,8 @@ class ShardReader:
         packed: dict[str, tuple[int, int]] = {}
         states = {fold.name: fold.none() for fold in self.folds}
         waiting: list[tuple[int, Read, int]] = []
-        with ThreadPoolExecutor(self.readers) as pool:
+        pool = ThreadPoolExecutor(self.readers)
+        try:
             for step, result in enumerate(pool.map(self.read, shard.files)):
                 file, row = shard.files[step], shard.first_row + step
                 if isinstance(result, str):
@@ -82,6 +83,8 @@ class ShardReader:
                 if len(waiting) == self.batch_size:
                     states = self.add(states, waiting)
                     waiting = []
+        finally:  # after Ctrl-C nobody waits for files that nobody will use
+            pool.shutdown(cancel_futures=True)
         if waiting:
             states = self.add(states, waiting)
         tables = pa.Table.from_pylist(images, IMAGES), pa.Table.from_pylist(skipped, SKIPPED)

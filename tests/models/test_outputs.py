@@ -255,6 +255,15 @@ def test_gradients_reach_the_pixels_and_nothing_else() -> None:
     assert all(p.grad is None for p in module.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_other_precision_keep_it(dtype: torch.dtype) -> None:
+    module = small_classifier().to(dtype)
+    net = convscope.Net(module, size=(16, 16))
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(net.scores(x), module.eval()(x.to(dtype)))
+
+
 def test_batches_of_any_size_give_the_same() -> None:
     net = convscope.Net(Branches(), size=(16, 16))
     x = torch.rand(5, 3, 16, 16)
