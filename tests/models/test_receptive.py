@@ -18,6 +18,12 @@ Step = tuple[str, tuple[int, ...]]
 SIZE = (19, 22)
 
 
+def positive(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
+    """Weights and biases above zero, so that no ReLU hides what a cell can see, also where it sees only padding."""
+    nn.init.uniform_(part.weight, 0.5, 1.5)
+    nn.init.uniform_(part.bias, 0.1, 0.5)
+
+
 class Body(nn.Module):
     """A random stack of steps; the twin with average pools in place of max pools has the same receptive fields."""
 
@@ -39,7 +45,7 @@ class Body(nn.Module):
 
     def conv(self, channels: int, out: int, kernel: tuple[int, int], **options: object) -> nn.Conv2d:
         part = nn.Conv2d(channels, out, kernel, **options)  # type: ignore[arg-type]
-        nn.init.uniform_(part.weight, 0.5, 1.5)
+        positive(part)
         part.weight.data /= part.weight[0].numel()
         self.parts.append(part)
         return part
@@ -74,7 +80,7 @@ class Body(nn.Module):
                 padding=(0, b // 3),
                 output_padding=0,
             )
-            nn.init.uniform_(part.weight, 0.5, 1.5)
+            positive(part)
             self.parts.append(part)
             return part
         if name == "pool":
@@ -102,7 +108,7 @@ class Body(nn.Module):
             )
         if name == "channels last":
             part = nn.Linear(channels, 5)
-            nn.init.uniform_(part.weight, 0.5, 1.5)
+            positive(part)
             self.parts.append(part)
             return lambda x: F.relu(part(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         if name == "branches":
