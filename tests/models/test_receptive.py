@@ -21,6 +21,7 @@ SIZE = (19, 22)
 def positive(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
     """Weights and biases above zero, so that no ReLU hides what a cell can see, also where it sees only padding."""
     nn.init.uniform_(part.weight, 0.5, 1.5)
+    part.weight.data /= part.weight[0].numel()
     nn.init.uniform_(part.bias, 0.1, 0.5)
 
 
@@ -46,7 +47,6 @@ class Body(nn.Module):
     def conv(self, channels: int, out: int, kernel: tuple[int, int], **options: object) -> nn.Conv2d:
         part = nn.Conv2d(channels, out, kernel, **options)  # type: ignore[arg-type]
         positive(part)
-        part.weight.data /= part.weight[0].numel()
         self.parts.append(part)
         return part
 
@@ -153,7 +153,7 @@ class Body(nn.Module):
         if name == "response norm":
             return lambda x: F.local_response_norm(x, a + 1)
         gate = self.conv(channels, channels, (1, 1))
-        return lambda x: x * gate(F.adaptive_avg_pool2d(x, 1)).sigmoid()  # squeeze and excite
+        return lambda x: x * gate(F.adaptive_avg_pool2d(x, 1))  # squeeze and excite, without a sigmoid that saturates
 
     def forward(self, x: Tensor) -> Tensor:
         for step in self.steps:
@@ -224,7 +224,7 @@ def test_random_networks_equal_the_support_of_the_gradient(steps: list[Step]) ->
 
 @pytest.mark.heavy
 @pytest.mark.timeout(3600)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(step, min_size=1, max_size=7))
 def test_many_random_networks_equal_the_support_of_the_gradient(steps: list[Step]) -> None:
     compare(steps)
