@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from convscope.errors import BadOption
 from convscope.models.address import Address
 from convscope.models.load import load
 from convscope.models.net import Net
@@ -86,5 +87,7 @@ def build(
     Raises NoImages, AtlasInUse, UnknownLayer, BuildStopped.
     """
     found = load(net) if isinstance(net, str) else net
+    if not isinstance(found, Net):
+        raise BadOption(f"net is a Net or a name, not a {type(net).__name__}", "convscope.Net(module, …) makes one")
     options = {"engine": engine, "layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed}
     return Atlas(build_atlas(images, found, out, **options, k=k, overwrite=overwrite, watch=watch))  # type: ignore[arg-type]

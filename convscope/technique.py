@@ -49,6 +49,8 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Writes a picture (.png), a page that opens without a server (.html), or the numbers (.npz); BadOption."""
         file = Path(path)
+        if not file.parent.is_dir():
+            raise BadOption(f"there is no folder {str(file.parent)!r} to save in", "make it first")
         if file.suffix == ".npz":
             np.savez_compressed(file, allow_pickle=False, **self.arrays())
         elif file.suffix == ".png":

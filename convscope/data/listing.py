@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from convscope.data.datasets import DatasetItem
 from convscope.data.items import ImageFile, Skipped
@@ -38,6 +39,12 @@ class Listing:
             return self
         kept = sorted(random.Random(seed).sample(range(len(self.files)), limit))
         return Listing(tuple(self.files[position] for position in kept), self.skipped)
+
+    def outside(self, folder: Path) -> "Listing":
+        """Without the files of a folder: an atlas that is written beside the images is none of them."""
+        place = folder.expanduser().absolute()
+        inner = {id(f) for f in self.files if isinstance(f, ImageFile) and f.path.is_relative_to(place)}
+        return Listing(tuple(f for f in self.files if id(f) not in inner), self.skipped) if inner else self
 
     def shards(self, size: int = 64) -> tuple[Shard, ...]:
         """Runs of at most so many files; the same listing always gives the same shards; BadOption."""

@@ -143,12 +143,13 @@ def demo(
     out: Annotated[Path, Parameter(help="the folder for photos, atlas and report")] = Path("demo"),
     net: NetName = "efficientnet-lite0",
     limit: Annotated[int | None, Parameter(help="so many of the images only")] = None,
+    device: DeviceName = None,
 ) -> None:
     """Photos that installed packages ship → an atlas and a report, with real weights and without a download."""
     from convscope.faces.demo import run_demo
 
     with Bar("build") as bar:
-        sys.stdout.write(f"{run_demo(out, net, limit, bar)}\n")
+        sys.stdout.write(f"{run_demo(out, open_net(net, None, True, device), limit, bar)}\n")
 
 
 def open_net(name: str, weights: Path | None, pretrained: bool, device: str | None) -> "Net":
@@ -191,5 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(stop), 130)
     except ConvscopeError as error:
         fail(f"error: {error}", 2 if isinstance(error, WRONG_USE) else 1)
+    except OSError as error:
+        fail(f"error: {error.strerror or error}: {error.filename or ''}", 1)
     except KeyboardInterrupt:
         fail("stopped", 130)

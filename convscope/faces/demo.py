@@ -12,6 +12,7 @@ from convscope.atlas import build
 from convscope.data.decode import decode
 from convscope.errors import NoImages
 from convscope.faces.report import write_report
+from convscope.models.net import Net
 from convscope.watch import Watch
 
 PHOTOS = {
@@ -81,12 +82,12 @@ def starts(size: int, side: int) -> list[int]:
     return [round(position) for position in np.linspace(0, size - side, count)]
 
 
-def run_demo(out: Path, net_name: str, limit: int | None, watch: Watch) -> Path:
+def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> Path:
     """Cuts the regions, builds the atlas and writes the report; gives the report's path. Goes on where it stopped."""
     watch.say(f"photos: overlapping regions of {len(demo_photos())} photos that installed packages ship")
     count = cut_regions(out / "regions")
-    watch.say(f"{count} regions in {out / 'regions'}; reading the graph of {net_name}")
-    atlas = build(out / "regions", net_name, out / "atlas", limit=limit, watch=watch)
+    watch.say(f"{count} regions in {out / 'regions'}")
+    atlas = build(out / "regions", net, out / "atlas", limit=limit, watch=watch)
     watch.say("writing the report")
     note = (
         f"The images are {len(atlas.images):,} overlapping regions cut from {len(demo_photos())} photos at "

@@ -5,16 +5,19 @@ Everything else (layers, receptive fields, outputs, rules, occlusion) reads this
 
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim, export
 from torch.export.graph_signature import InputKind
 
+import convscope
 from convscope.errors import UnsuitableNet
 
 WRAP_HINT = (
@@ -22,6 +25,9 @@ WRAP_HINT = (
     "and not branch on the values in them. Wrap it: class Wrapped(nn.Module): "
     "def forward(self, x): return self.network(x)[0]"
 )
+TABLES = ("_parameters", "_buffers", "_modules")
+VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+ALIASES = {"clip": "clamp", "clip_": "clamp", "max.other": "maximum", "min.other": "minimum"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,9 @@ class Graph:
             values[node] = copy.placeholder(node.name)
         for node in self.nodes:
             if node in needed and node not in values:
-                values[node] = copy.node_copy(node, lambda source: values[source])
+                values[node] = copied = copy.node_copy(node, lambda source: values[source])
+                if copied.target in VIEWS:  # views hold for one memory layout only; the values are the same
+                    copied.target = torch.ops.aten.reshape.default
         copy.output(tuple(values[node] for node in wanted))
         return fx.GraphModule(nn.Module(), copy), tuple(self.weights[node] for node in weights)
 
@@ -88,7 +96,9 @@ def operator_name(node: fx.Node) -> str:
     target = node.target
     packet = getattr(target, "overloadpacket", None)
     name = packet.__name__ if packet is not None else getattr(target, "__name__", str(target))
-    return "batch_norm" if name.startswith("_native_batch_norm_legit") else name
+    if name.startswith("_native_batch_norm_legit"):
+        return "batch_norm"
+    return ALIASES.get(name, ALIASES.get(f"{name}.{getattr(target, '_overloadname', '')}", name))
 
 
 def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Tensor]]:
@@ -132,15 +142,25 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
 
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[None]:
-    """Puts a module in eval mode, and every flag back at the end, also after an exception."""
-    modes = [(part, part.training) for part in module.modules()]
+    """Puts a module in eval mode, and everything back at the end, also after an exception.
+
+    The forward assigns no attribute that stays, and the user's forward hooks do not run: they observe, and are not
+    to see the exporter's tensors without values.
+    """
+    before = [(part, dict(vars(part)), {name: dict(vars(part)[name]) for name in TABLES}) for part in module.modules()]
     gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
     module.eval()
+    for part, _, _ in before:
+        vars(part)["_forward_hooks"] = OrderedDict()
     try:
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, attributes, tables in before:
+            vars(part).clear()
+            vars(part).update(attributes)
+            for name, entries in tables.items():
+                vars(part)[name].clear()
+                vars(part)[name].update(entries)
         for parameter, gradient in gradients:
             parameter.grad = gradient
 
@@ -155,8 +175,7 @@ def refusal(module: nn.Module, error: Exception) -> UnsuitableNet:
         code = step.tb_frame.f_code
         places.append((code.co_filename, str(step.tb_lineno), code.co_name))
         step = step.tb_next
-    own = [
-        place for place in places if "/torch/" not in place[0] and "/convscope/" not in place[0] and "<" not in place[0]
-    ]
+    ours = [str(Path(file).parent) for file in (torch.__file__, convscope.__file__)]
+    own = [place for place in places if not place[0].startswith((*ours, "<"))]
     where = f" (at {own[-1][0]}, line {own[-1][1]}, in {own[-1][2]})" if own else ""
     return UnsuitableNet(f"{type(module).__name__} cannot be exported: {reason}{where}", WRAP_HINT)

@@ -147,7 +147,9 @@ def layer_shape(node: fx.Node, view: Field | None) -> tuple[int, ...] | None:
     source = node.args[0] if node.target is getitem else node
     if not isinstance(source, fx.Node) or operator_name(source) in PARTS:
         return None
-    if len(view.shape) == 2 and view.axes in (None, VECTOR) and view.shape[0] == 1:
+    if view.shape[:1] != (1,) or 0 in view.shape or (view.rows.empty and view.columns.empty):
+        return None  # the first axis is not the batch, or nothing of the image is in it
+    if len(view.shape) == 2 and view.axes in (None, VECTOR):
         return (view.shape[1],)
     if len(view.shape) == 4 and view.axes is not None and set(view.axes) == set(MAP):
         return tuple(view.shape[view.axes.index(name)] for name in "CHW")

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from convscope.errors import BadOption
-from convscope.models.net import Device, Net
+from convscope.models.devices import Device, checked_device
+from convscope.models.net import Net
 from convscope.models.zoo import find_entry
 
 
@@ -29,7 +30,16 @@ def load(
     if unknown:
         raise BadOption(f"load has no option {sorted(unknown)[0]!r}", "mean, std, size and labels may be given")
     labels = options.pop("labels", entry.labels)
+    for key in ("mean", "std", "size"):
+        if key in options and (
+            not isinstance(options[key], list | tuple) or len(options[key]) != (2 if key == "size" else 3)
+        ):
+            raise BadOption(
+                f"{key} is {options[key]!r}", "size is (height, width), mean and std are three numbers each"
+            )
     changes: dict[str, Any] = {key: tuple(value) for key, value in options.items()}
+    if "size" in changes and changes["size"] != entry.preprocess.size:
+        changes["resize"] = None  # that of the weights is for their own size
     preprocess = replace(entry.preprocess, **changes)
-    module = entry.module if device is None else entry.module.to(device)
+    module = entry.module if device is None else entry.module.to(checked_device(device))
     return Net(module, labels=labels, name=str(name), device=device, preprocess=preprocess)

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from convscope.arrays import Box, Place
 from convscope.errors import BadAddress, BadOption, UnsuitableNet
 from convscope.models.address import OUTPUT, Address, unknown_layer
+from convscope.models.devices import Device, checked_device, first_device, snapshot
 from convscope.models.graph import trace
 from convscope.models.labels import Labels
 from convscope.models.layers import Layer, find_layers, stage_ends, watched_layers
@@ -20,8 +21,6 @@ from convscope.models.preprocess import Preprocess
 from convscope.models.propagate import propagate
 from convscope.models.rectifiers import ceiling
 from convscope.models.weights import check_finite, check_fit
-
-Device = str | torch.device | None
 
 
 class Net:
@@ -44,18 +43,32 @@ class Net:
         *,
         preprocess: Preprocess | None = None,
     ) -> None:
-        if len(mean) != 3 or len(std) != 3 or any(value <= 0 for value in std):
+        if (
+            not isinstance(mean, Sequence)
+            or not isinstance(std, Sequence)
+            or len(mean) != 3
+            or len(std) != 3
+            or any(value <= 0 for value in std)
+        ):
             raise BadOption("mean and std are three numbers each, and std is above 0", "one for red, green and blue")
         if isinstance(size, int) or len(size) != 2 or min(size) < 1:
             raise BadOption(f"size is (height, width) in pixels, not {size!r}", "size=(224, 224)")
+        if preprocess is not None and any(value <= 0 for value in preprocess.std):
+            raise BadOption(f"std is {preprocess.std}", "it divides, so it is above 0")
         self.name = name
         self.preprocess = preprocess or Preprocess(
             (int(size[0]), int(size[1])), tuple(float(v) for v in mean), tuple(float(v) for v in std)
         )
-        self._module = module
+        if not isinstance(module, nn.Module):
+            raise BadOption(
+                f"a Net is made from a torch.nn.Module, not a {type(module).__name__}", "load(NAME) opens one"
+            )
+        module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper
+        module = module.module if isinstance(module, nn.DataParallel) else module
+        self._module: nn.Module | None = module
         self._graph, state = trace(module, self.preprocess.size)
         self._expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-        self.device = torch.device(device) if device is not None else first_device(state)
+        self.device = checked_device(device) if device is not None else first_device(state)
         for node in self._graph.nodes:
             if "device" in node.kwargs:
                 node.update_kwarg("device", self.device)
@@ -72,8 +85,6 @@ class Net:
                 f"{name} has {self.classes} scores, but {len(self._labels.names)} labels were given",
                 "give one label per score, in their order, or labels=None",
             )
-
-    # --- what it is -------------------------------------------------------------------------------------------
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,7 +133,8 @@ class Net:
         """A hash of weights, graph, preprocessing and labels, 16 hex digits: what results of this net are keyed by."""
         digest = hashlib.sha256(repr((self.preprocess, self._labels)).encode())
         for node in self._graph.nodes:
-            digest.update(f"{node.name}={node.target}{node.args}".encode())
+            named = {key: value for key, value in node.kwargs.items() if key != "device"}
+            digest.update(f"{node.name}={node.target}{node.args}{named}".encode())
         for name, value in sorted(self._weights.items()):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -133,8 +145,6 @@ class Net:
         return (
             f"Net({self.name!r}, {height}×{width}, {self.classes} classes, {len(self._layers)} layers, {self.device})"
         )
-
-    # --- names ------------------------------------------------------------------------------------------------
 
     @cached_property
     def _by_name(self) -> Mapping[str, Layer]:
@@ -188,8 +198,6 @@ class Net:
             return int(label) if label.isdecimal() and int(label) < self.classes else None
         return self._labels.match(label)
 
-    # --- images in, numbers out -------------------------------------------------------------------------------
-
     def prepare(self, image: ImageLike) -> Prepared:
         """A path, PIL image, H×W×3 uint8 array or 3×H×W tensor in [0, 1], as the net sees it.
 
@@ -237,11 +245,10 @@ class Net:
             self._programs[wanted] = self._graph.program(wanted)
         return self._programs[wanted]
 
-    # --- geometry ---------------------------------------------------------------------------------------------
-
     def receptive_box(self, address: str | Address, prepared: Prepared) -> Box:
         """The smallest box of the original image that can matter to an address, in its pixels, clipped to it.
 
+        Where the image was resized, the resampling filter's own reach around the box is left out.
         Without a place: all that the unit can see anywhere; without a unit: all that the layer can see.
         """
         return prepared.placement.to_original(self.input_box(address))
@@ -251,15 +258,17 @@ class Net:
         layer, unit, place = self.locate(address)
         return layer.input_box(unit, place)
 
-    # --- weights ----------------------------------------------------------------------------------------------
-
     @property
     def weights(self) -> Mapping[str, Tensor]:
         """The snapshot of parameters and buffers that the net works with; read, do not change."""
         return self._weights
 
     def refresh(self) -> None:
-        """Reads the module's weights again, after it was trained further."""
+        """Reads the module's weights again, after it was trained further; BadOption for a net made by with_weights."""
+        if self._module is None:
+            raise BadOption(
+                "this net was made by with_weights, and no module has its weights", "call with_weights again"
+            )
         state = {**dict(self._module.named_buffers()), **dict(self._module.named_parameters())}
         fresh = snapshot({name: state.get(name, value) for name, value in self._weights.items()}, self.device)
         check_finite(fresh, self.name)
@@ -276,17 +285,7 @@ class Net:
         sibling = object.__new__(Net)
         sibling.__dict__.update(self.__dict__)
         sibling.__dict__.pop("fingerprint", None)
-        sibling._weights = snapshot(
-            {name: state.get(name, value) for name, value in self._weights.items()}, self.device
-        )
+        sibling._module = None
+        fresh = {name: state.get(name, value).to(value.dtype) for name, value in self._weights.items()}
+        sibling._weights = snapshot(fresh, self.device)
         return sibling
-
-
-def first_device(state: Mapping[str, Tensor]) -> torch.device:
-    """Where the weights are; the CPU for a network without any."""
-    return next((value.device for value in state.values()), torch.device("cpu"))
-
-
-def snapshot(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies that nobody else holds, detached, on the device."""
-    return {name: value.detach().to(device, copy=True) for name, value in state.items()}

@@ -32,10 +32,12 @@ def prepare(preprocess: Preprocess, image: ImageLike) -> Prepared:
 
     Raises UnreadableImage, and BadOption for an array or tensor of another layout.
     """
+    if not isinstance(image, str | Path | Image.Image | np.ndarray | Tensor):
+        raise BadOption(f"a {type(image).__name__} is no image", "give a path, PIL image, array or tensor")
     if isinstance(image, Tensor):
         if image.ndim == 4 and image.shape[0] == 1:
             image = image[0]
-        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape or not image.is_floating_point():
             raise BadOption(f"a tensor image is 3×H×W float in [0, 1], not {tuple(image.shape)} {image.dtype}")
         if not bool(((image >= 0) & (image <= 1)).all()):
             raise BadOption(

@@ -90,7 +90,7 @@ class Preprocess:
         """3×H×W in [0, 1] → 3×height×width in [0, 1], and where it lies; the same filters without rounding."""
         placement = self.place(*image.shape[1:])
         if tuple(image.shape[1:]) == self.size:
-            return image, placement
+            return image.clone(), placement
         planes = [Image.fromarray(plane) for plane in image.detach().cpu().float().numpy()]
         parts = [np.array(resample(plane, placement, self.size, self.interpolation)) for plane in planes]
         return torch.from_numpy(np.stack(parts)).clamp(0, 1).to(image.device), placement

@@ -24,6 +24,8 @@ def is_rectifier(node: fx.Node) -> bool:
     if name == "mul":
         return is_gate(node.args[0], node.args[1]) or is_gate(node.args[1], node.args[0])
     if name == "where" and len(node.args) == 3:
+        if is_zero(node.args[1]):  # where(x <= 0, 0, x)
+            return is_gate(node.args[2], node.args[0], ("le", "lt"))
         return is_gate(node.args[1], node.args[0]) and is_zero(node.args[2])
     return False
 
@@ -57,10 +59,10 @@ def is_zero(value: Any) -> bool:
     )
 
 
-def is_gate(value: Any, gate: Any) -> bool:
+def is_gate(value: Any, gate: Any, names: tuple[str, ...] = ("gt", "ge")) -> bool:
     """Whether `gate` is (value > 0), possibly cast to a number."""
     while isinstance(gate, fx.Node) and operator_name(gate) in ("_to_copy", "to", "type_as", "clone"):
         gate = gate.args[0]
-    if not isinstance(gate, fx.Node) or operator_name(gate) not in ("gt", "ge"):
+    if not isinstance(gate, fx.Node) or operator_name(gate) not in names:
         return False
     return gate.args[0] is value and (is_zero(gate.args[1]) or is_number(gate.args[1], 0))

@@ -75,7 +75,8 @@ def check_fit(expected: Mapping[str, tuple[int, ...]], state: Mapping[str, Tenso
 
 def check_finite(state: Mapping[str, Tensor], owner: str) -> None:
     """BadWeights naming the weights that hold NaN or infinity."""
-    broken = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    floating = {name: value for name, value in state.items() if value.is_floating_point()}
+    broken = [name for name, value in floating.items() if bool((value.isnan() | value.isposinf()).any())]  # -inf masks
     if broken:
         shown = ", ".join(broken[:6]) + (f" and {len(broken) - 6} more" if len(broken) > 6 else "")
         raise BadWeights(

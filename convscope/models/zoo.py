@@ -113,7 +113,9 @@ def torchvision_net(name: str, own: bool) -> Entry:
             f"torchvision's {name} has no weights {chosen!r}", f"choose from {', '.join(choices.__members__)}"
         )
     record = choices[chosen] if chosen else choices.DEFAULT
-    extra: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") and not own else {}
+    extra: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3") and not own:  # as torchvision does for the weights of these transforms
+        extra = {"init_weights": False, "transform_input": True}
     module = fetched(lambda: models.get_model(name, weights=record if own else None, **extra), f"torchvision:{name}")
     transforms = record.transforms()
     resize = transforms.resize_size[0] if len(transforms.resize_size) == 1 else tuple(transforms.resize_size)
@@ -159,9 +161,14 @@ def factory(name: str) -> Entry:
         raise UnknownNet(
             f"there is no module {error.name!r} to import", f"is it on the Python path? forms: {FORMS}"
         ) from error
+    except (ValueError, TypeError) as error:
+        raise UnknownNet(f"there is no network {name!r}", FORMS) from error
     except AttributeError as error:
         raise UnknownNet(f"the module {path} has no {function!r}") from error
-    module = make()
+    try:
+        module = make()
+    except Exception as error:
+        raise UnknownNet(f"{name} failed: {type(error).__name__}: {error}", "it is called without arguments") from error
     if not isinstance(module, nn.Module):
         raise UnknownNet(f"{name} gives a {type(module).__name__}, not a torch.nn.Module")
     return Entry(module, Preprocess((224, 224)), None)

@@ -43,13 +43,14 @@ def build_atlas(
     Goes on where an unfinished build of the same work stopped. Raises NoImages, AtlasInUse, UnknownLayer,
     BuildStopped.
     """
-    check(engine, batch_size, k)
-    listing = list_images(images).limited(limit, seed)
+    check(engine, layers, batch_size, limit, k)
+    listing = list_images(images).outside(Path(out)).limited(limit, seed)
     folds = choose_folds(net, layers, k)
     size = batch_size or BATCH
     key = work_key(net, listing, folds, size)
     workspace = Workspace(Path(out), key, overwrite)
     if workspace.done:
+        workspace.close()  # a kill may have come between the manifest and this
         watch.say(f"{out} is already finished: the same net, images and options")
         return Path(out)
     reader = ShardReader(net, folds, size)
@@ -85,10 +86,15 @@ def build_atlas(
     return Path(out)
 
 
-def check(engine: str, batch_size: int | None, k: int) -> None:
+def check(engine: str, layers: Sequence[str] | None, batch_size: int | None, limit: int | None, k: int) -> None:
     """BadOption for values that no build can have."""
     if engine != "local":
         raise BadOption(f"there is no engine {engine!r}", 'engine="local" works in this process')
+    if layers is not None and (isinstance(layers, str) or not all(isinstance(name, str) for name in layers)):
+        raise BadOption(f"layers is a list of names, not {layers!r}", 'layers=["layer3", "layer4"]')
+    for name, value in (("batch_size", batch_size), ("limit", limit), ("k", k)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise BadOption(f"{name} is a whole number, not {value!r}")
     if batch_size is not None and batch_size < 1:
         raise BadOption(f"batch_size is {batch_size}", "give at least 1, or None for the default")
     if k < 1:

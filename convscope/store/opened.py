@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,16 @@ class AtlasStore:
         if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
             found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
             raise BadAtlas(f"{folder} has the atlas format {found}, this Convscope reads {FORMAT}", "build it again")
+
+        net = self.manifest.get("net")
+        if (
+            not isinstance(net, dict)
+            or not {"name", "layers", "labels", "output"} <= set(net)
+            or "folds" not in self.manifest
+        ):
+            raise BadAtlas(
+                f"the manifest of {folder} is broken", "copy the whole folder again, or build the atlas again"
+            )
 
     @cached_property
     def images(self) -> pa.Table:
@@ -68,18 +79,22 @@ class AtlasStore:
         pack, offset, length = (int(self.images[name][row].as_py()) for name in ("pack", "offset", "length"))
         try:
             with (self.folder / "packs" / f"{pack:06d}").open("rb") as stream:
-                stream.seek(offset)
-                content = stream.read(length)
+                size = os.fstat(stream.fileno()).st_size
+                stream.seek(min(max(offset, 0), size))
+                content = stream.read(min(max(length, 0), size))
         except OSError as error:
             raise BadAtlas(f"the pictures of {self.folder} are missing: {error}", "copy the whole folder") from error
-        if len(content) != length:
+        if length < 0 or len(content) != length:
             raise BadAtlas(f"the pictures of {self.folder} are cut off", "copy the whole folder again")
         return content
 
     def pixels(self, row: int) -> NDArray[np.uint8]:
         """H×W×3, 0–255: an image as the network saw it."""
-        with Image.open(io.BytesIO(self.packed(row)), formats=["WEBP"]) as picture:
-            return np.asarray(picture.convert("RGB"))
+        try:
+            with Image.open(io.BytesIO(self.packed(row)), formats=["WEBP"]) as picture:
+                return np.asarray(picture.convert("RGB"))
+        except (OSError, Image.DecompressionBombError) as error:
+            raise BadAtlas(f"picture {row} of {self.folder} is broken", "copy the whole folder again") from error
 
     def original(self, row: int) -> Path | None:
         """The file that an image was read from, if it is still there with the same content."""

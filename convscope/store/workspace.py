@@ -21,6 +21,7 @@ from convscope.store.files import (
 
 FORMAT = 1  # of atlases and shards; another one is never mixed in
 MANIFEST = "manifest.json"
+OWN = {MANIFEST, "images.parquet", "skipped.parquet", "packs", "strongest", "unfinished"}  # all that an atlas holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Workspace:
         self.atlas = atlas
         self.folder = atlas / "unfinished"
         if overwrite and is_atlas(atlas):
-            shutil.rmtree(atlas)
+            empty(atlas)
         if atlas.exists() and not atlas.is_dir():
             raise AtlasInUse(f"{atlas} is a file", "give another --out")
         if atlas.is_dir() and any(atlas.iterdir()) and not is_atlas(atlas):
@@ -96,6 +97,20 @@ class Workspace:
     def close(self) -> None:
         """Removes what only an unfinished atlas needs."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def empty(atlas: Path) -> None:
+    """Removes an atlas, and nothing that is not its own; AtlasInUse where there is more in its folder."""
+    foreign = sorted({path.name for path in atlas.iterdir()} - OWN)
+    if foreign:
+        raise AtlasInUse(
+            f"{atlas} holds an atlas and other things: {', '.join(foreign[:5])}", "move them, or give another --out"
+        )
+    for path in atlas.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def is_atlas(folder: Path) -> bool:

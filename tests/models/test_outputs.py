@@ -46,7 +46,10 @@ def state_of(module: nn.Module) -> dict[str, Any]:
         "hooks": Counter(
             {(name, kind): len(getattr(part, kind)) for name, part in module.named_modules() for kind in hooks}
         ),
-        "attributes": {name: sorted(vars(part)) for name, part in module.named_modules()},
+        "attributes": {
+            name: [(key, id(value)) for key, value in vars(part).items() if not key.startswith("_")]
+            for name, part in module.named_modules()
+        },
     }
 
 
@@ -253,6 +256,90 @@ def test_gradients_reach_the_pixels_and_nothing_else() -> None:
     assert x.grad is not None
     assert float(x.grad.abs().sum()) > 0
     assert all(p.grad is None for p in module.parameters())
+
+
+class Keeping(nn.Module):
+    """A forward that keeps its maps on the module, as people do to look at them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.last: Tensor | None = torch.ones(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = torch.relu(self.conv(x))
+        return self.last.mean((2, 3))
+
+
+def test_what_a_forward_keeps_and_what_hooks_collect_is_untouched() -> None:
+    module, seen = Keeping().train(), []
+    module.conv.register_forward_hook(lambda part, given, value: seen.append(value))
+    kept, before = module.last, state_of(module)
+    net = convscope.Net(module, size=(8, 8))
+    net.scores(torch.rand(1, 3, 8, 8))
+    assert module.last is kept
+    assert seen == []
+    assert_same(before, state_of(module))
+    module(torch.rand(1, 3, 8, 8))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [torchvision.models.alexnet, lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 94 * 94, 2))],
+)
+def test_pixels_of_any_memory_layout_give_the_same(make: Callable[[], nn.Module]) -> None:
+    net = convscope.Net(make(), size=(96, 96))
+    x = torch.rand(2, 3, 96, 96)
+    expected = net.scores(x)
+    for other in (x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3).contiguous().transpose(2, 3)):
+        torch.testing.assert_close(net.scores(other), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "edgenext_xx_small", "mobilevit_xxs"])
+def test_every_layer_has_one_row_per_image(name: str) -> None:
+    module = timm.create_model(name)
+    side = 224 if name == "levit_128s" else 64
+    net = convscope.Net(module, size=(side, side))
+    names = [layer.name for layer in net.layers]
+    for name, value in net.outputs(torch.rand(3, 3, side, side), names).items():
+        assert tuple(value.shape) == (3, *net.layer(name).shape), name
+
+
+class Slope(nn.Module):
+    """y + alpha·|y|, where alpha is known to the graph alone."""
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mean((2, 3))
+        return torch.relu(torch.add(x, x.abs(), alpha=self.alpha))
+
+
+def test_networks_that_differ_in_an_option_alone_have_other_fingerprints() -> None:
+    one, other = convscope.Net(Slope(3), size=(8, 8)), convscope.Net(Slope(-1), size=(8, 8))
+    assert one.fingerprint != other.fingerprint
+    assert one.fingerprint == convscope.Net(Slope(3), size=(8, 8)).fingerprint
+
+
+class Spelt(nn.Module):
+    """Rarer spellings of ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.maximum(x - 0.5, torch.zeros_like(x)) + 0.1
+        x = torch.where(x > 0, x, torch.zeros_like(x)) + 0.1
+        x = torch.clip(x, min=0) + 0.1
+        x = x * (x > 0)
+        return x.mean((2, 3))
+
+
+def test_rarer_spellings_are_rectified_and_keep_the_receptive_field() -> None:
+    net = convscope.Net(Spelt(), size=(8, 8))
+    rectified = [layer for layer in net.layers if layer.rectified]
+    assert len(rectified) == 4
+    assert all(layer.receptive.size == (1, 1) for layer in rectified)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -366,3 +366,79 @@ def test_images_at_the_ceiling_are_told_apart_by_what_the_rectifier_was_given(tm
     assert [patch.row for patch in patches] == [2, 4, 3, 1, 0]
     assert [patch.value for patch in patches] == [6, 6, 6, 6, 0]
     assert patches[0].place == (10, 20)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "squeezenet1_1", "mobilenet_v3_small"])
+def test_real_architectures_build(name: str, photos: Path, tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    net = convscope.Net(getattr(torchvision.models, name)(), size=(64, 64), name=name)
+    atlas = convscope.build(photos, net, tmp_path / "atlas", limit=6)
+    assert len(atlas.exemplars(f"{atlas.layers[0]}:0")) >= 5
+
+
+def test_an_atlas_inside_the_images_is_none_of_them(
+    net: convscope.Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(70):
+        picture(number).save(tmp_path / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(convscope.BuildStopped):
+        convscope.build(".", net, watch=StopAfter(1))
+    assert len(convscope.build(".", net).images) == 70
+    watch = StopAfter(99)
+    convscope.build(".", net, watch=watch)
+    assert any("already finished" in text for text in watch.said)
+
+
+def test_overwriting_removes_the_atlas_and_nothing_else(net: convscope.Net, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "atlas"
+    convscope.build(photos, net, out, limit=3)
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(convscope.AtlasInUse, match=r"other things: thesis\.txt"):
+        convscope.build(photos, net, out, limit=4, overwrite=True)
+    (out / "thesis.txt").unlink()
+    assert len(convscope.build(photos, net, out, limit=4, overwrite=True).images) > 0
+
+
+def test_a_finish_that_was_killed_at_the_end_is_tidied(net: convscope.Net, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "atlas"
+    convscope.build(photos, net, out, limit=3)
+    (out / "unfinished" / "shards").mkdir(parents=True)
+    convscope.build(photos, net, out, limit=3)
+    assert not (out / "unfinished").exists()
+
+
+WRONG = {
+    "a module for a net": lambda photos, net, out: convscope.build(photos, net._module, out),
+    "text for layers": lambda photos, net, out: convscope.build(photos, net, out, layers="2"),
+    "text for limit": lambda photos, net, out: convscope.build(photos, net, out, limit="3"),
+    "half a batch": lambda photos, net, out: convscope.build(photos, net, out, batch_size=1.5),
+    "an engine": lambda photos, net, out: convscope.build(photos, net, out, engine="spark"),
+    "a layer": lambda photos, net, out: convscope.build(photos, net, out, layers=["relu9"]),
+    "a device": lambda photos, net, out: convscope.load("efficientnet-lite0", device="gpu"),
+    "a size": lambda photos, net, out: convscope.load("tests.nets:small_classifier", size=224),
+    "a std": lambda photos, net, out: convscope.load("tests.nets:small_classifier", std=(0, 0, 0)),
+    "no image": lambda photos, net, out: net.prepare(None),
+    "no module": lambda photos, net, out: convscope.Net("resnet"),
+    "a refresh of a sibling": lambda photos, net, out: net.with_weights(net._module.state_dict()).refresh(),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_wrong_arguments_are_refused_in_words(case: str, photos: Path, net: convscope.Net, tmp_path: Path) -> None:
+    with pytest.raises(convscope.ConvscopeError) as caught:
+        unchecked(WRONG[case], photos, net, tmp_path / "atlas")
+    assert caught.value.problem
+
+
+def unchecked(function: object, *arguments: object) -> None:
+    """Calls it; a type that the tests' own checker refuses first is as good as refused."""
+    from jaxtyping import TypeCheckError
+
+    try:
+        function(*arguments)  # type: ignore[operator]
+    except TypeCheckError as error:
+        raise convscope.ConvscopeError(str(error)) from error

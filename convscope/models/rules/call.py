@@ -71,7 +71,10 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 def shape_of(value: Tensor) -> tuple[int, ...]:
     """The shape for one image: 1 for the batch axis, 0 for an axis that mixes the batch with something else."""
     sizes: Sequence[Any] = tuple(value.shape)
-    return tuple(size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(sizes))
+    return tuple(
+        size if isinstance(size, int) else int(axis == 0 and size.node.expr.is_Symbol)
+        for axis, size in enumerate(sizes)
+    )
 
 
 def joint_axes(fields: Sequence[Field], rank: int) -> tuple[str, ...] | None:

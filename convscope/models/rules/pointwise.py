@@ -1,6 +1,6 @@
 """Operators that look at each element alone."""
 
-from convscope.models.receptive import Field
+from convscope.models.receptive import Field, constant_field
 from convscope.models.rules.call import Call, joint_axes, rule
 
 POINTWISE = [
@@ -84,6 +84,12 @@ POINTWISE = [
     "ceil",
     "sign",
 ]
+
+
+@rule("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "rand_like")
+def constant(call: Call) -> Field:
+    """Only the shape of the input counts."""
+    return constant_field(call.shape)
 
 
 @rule(*POINTWISE)

@@ -12,9 +12,11 @@ from convscope.models.rules.call import Call, rule
 
 
 @rule("conv2d", "convolution", "conv_transpose2d")
-def convolution(call: Call) -> Field:
+def convolution(call: Call) -> Field | None:
     """A window over rows and columns, and over all channels of a group."""
     field, weight = call.input, call["weight"]
+    if not (weight.rows.empty and weight.columns.empty):
+        return None  # weights that are made from the image
     groups, stride, dilation = call["groups"], call.pair("stride"), call.pair("dilation")
     backward = operator_name(call.node) == "conv_transpose2d" or call.arguments.get("transposed", False)
     mixed = mix_channels(as_map(field), groups, call.shape[1])
