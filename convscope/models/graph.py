@@ -109,7 +109,7 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
     tensors = [*module.parameters(), *module.buffers()]
     weight = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     example = torch.zeros(2, 3, *size, device=weight.device, dtype=weight.dtype)
-    with borrowed(module), warnings.catch_warnings():
+    with torch.no_grad(), borrowed(module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own notes mean nothing to a user of Convscope
         try:
             program = export(module, (example,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)

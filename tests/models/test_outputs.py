@@ -306,6 +306,29 @@ def test_every_layer_has_one_row_per_image(name: str) -> None:
         assert tuple(value.shape) == (3, *net.layer(name).shape), name
 
 
+class Frozen(nn.Module):
+    """A backbone that runs without gradients, as in fine-tuning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.features(x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_frozen_backbone_keeps_its_names_and_shows_its_gradient() -> None:
+    net = convscope.Net(Frozen(), size=(8, 8))
+    assert {"features", "features.0", "features.1", "head"} <= {layer.name for layer in net.layers}
+    x = torch.rand(1, 3, 8, 8, requires_grad=True)
+    net.scores(x)[0, 0].backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().sum()) > 0
+
+
 class Slope(nn.Module):
     """y + alpha·|y|, where alpha is known to the graph alone."""
 
