@@ -12,14 +12,9 @@ from pathlib import Path
 import torch
 
 
-def seconds(code: str, runs: int = 5) -> float:
-    """The median time of a fresh Python process."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def process(code: str) -> None:
+    """A fresh Python that runs some code."""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def interleaved(functions: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
@@ -36,12 +31,11 @@ def interleaved(functions: dict[str, Callable[[], object]], runs: int = 5) -> di
 
 def importing() -> None:
     """What `import convscope` costs beyond `import torch`."""
-    bare, ours = seconds("import torch"), seconds("import torch, convscope")
-    uses = (
-        "import torch, convscope; convscope.Net; convscope.load; convscope.build; convscope.open_atlas; convscope.draw"
-    )
-    print(f"import convscope, beyond import torch: {ours - bare:.2f} s")
-    print(f"the same with every public name used: {seconds(uses) - bare:.2f} s")
+    uses = "import torch, convscope; [getattr(convscope, name) for name in convscope.__all__]"
+    codes = {"torch": "import torch", "ours": "import torch, convscope", "used": uses}
+    found = interleaved({name: lambda code=code: process(code) for name, code in codes.items()})
+    print(f"import convscope, beyond import torch: {found['ours'] - found['torch']:.2f} s")
+    print(f"the same with every public name used: {found['used'] - found['torch']:.2f} s")
 
 
 def forward(batch: int) -> None:
