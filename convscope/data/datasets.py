@@ -77,7 +77,7 @@ class DatasetItem:
         """What the dataset gives for the index; UnreadableImage if it comes upon a broken file."""
         try:
             return self.dataset[self.index]
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow's; any other is a bug of the dataset
+        except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # of Pillow and torchvision.io; else a bug
             raise UnreadableImage(reason(error)) from error
 
 

@@ -57,7 +57,8 @@ class ShardReader:
         packed: dict[str, tuple[int, int]] = {}
         states = {fold.name: fold.none() for fold in self.folds}
         waiting: list[tuple[int, Read, int]] = []
-        pool = ThreadPoolExecutor(self.readers)
+        alone = any(isinstance(file, DatasetItem) for file in shard.files)  # few datasets can be read from two threads
+        pool = ThreadPoolExecutor(1 if alone else self.readers)
         try:
             for step, result in enumerate(pool.map(self.read, shard.files)):
                 file, row = shard.files[step], shard.first_row + step

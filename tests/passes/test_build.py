@@ -442,3 +442,25 @@ def unchecked(function: object, *arguments: object) -> None:
         function(*arguments)  # type: ignore[operator]
     except TypeCheckError as error:
         raise convscope.ConvscopeError(str(error)) from error
+
+
+class Photos(torch.utils.data.Dataset):
+    """Three pictures with labels, the second of them broken in the way of torchvision.io."""
+
+    classes = ("cat", "dog")
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        if index == 1:
+            raise RuntimeError("Input is not a valid JPEG")
+        return picture(index), index % 2
+
+
+def test_a_dataset_with_a_broken_item_is_built_without_it(net: convscope.Net, tmp_path: Path) -> None:
+    atlas = convscope.build(Photos(), net, tmp_path / "atlas")
+    assert atlas.images["uri"].to_pylist() == ["dataset[0]", "dataset[2]"]
+    assert atlas.images["label"].to_pylist() == ["cat", "cat"]
+    assert atlas.skipped["uri"].to_pylist() == ["dataset[1]"]
+    assert atlas.skipped["reason"][0].as_py()
