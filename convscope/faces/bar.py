@@ -43,13 +43,13 @@ class Bar(Watch):
     def progress(self, done: int, total: int, unit: str) -> None:
         """Moves the bar."""
         now = time.monotonic()
-        if self.first is None:  # the rate counts from the second report on: the first may hold work of before
+        if self.first is None:  # what was done before this run does not count
             self.first = (now, done)
         begun, before = self.first
-        rate = (done - before) / (now - begun) if done > before else done / max(now - self.started, 1e-9)
-        words = f"{rate:.1f}/s"
+        rate = (done - before) / max(now - begun, 1e-9)
+        words = f"{rate:.1f}/s" if done > before else ""
         if not self.console.is_terminal:
-            if now - self.last_line > 5 or done == total:
+            if done > before and (now - self.last_line > 5 or done == total):
                 left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
                 self.console.print(f"{self.title}: {done:,} of {total:,} {unit}, {words}{left}", markup=False)
                 self.last_line = now

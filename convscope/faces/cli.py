@@ -183,6 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(text, markup=False, soft_wrap=True)
         raise SystemExit(code)
 
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a factory in this folder is found, as with python -m
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
         app(arguments, **options)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from convscope.errors import BadOption
 from convscope.models.devices import Device, checked_device
 from convscope.models.net import Net
@@ -23,9 +25,11 @@ def load(
     name: "efficientnet-lite0" (bundled, no download; also -lite1, -lite2), "torchvision:resnet50",
     "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", or "package.module:factory" of your own, for which
     mean, std, size and labels may be given as for Net. weights: a .safetensors or .pth file to take instead.
-    pretrained=False: random weights. Raises UnknownNet, BadWeights, UnsuitableNet.
+    pretrained=False: random weights, the same each time. Raises UnknownNet, BadWeights, UnsuitableNet.
     """
-    entry = find_entry(str(name), weights, pretrained)
+    with torch.random.fork_rng(devices=[]):  # the same random weights each time, and the caller's dice untouched
+        torch.manual_seed(0)
+        entry = find_entry(str(name), weights, pretrained)
     unknown = set(options) - {"mean", "std", "size", "labels"}
     if unknown:
         raise BadOption(f"load has no option {sorted(unknown)[0]!r}", "mean, std, size and labels may be given")
@@ -42,4 +46,11 @@ def load(
         changes["resize"] = None  # that of the weights is for their own size
     preprocess = replace(entry.preprocess, **changes)
     module = entry.module if device is None else entry.module.to(checked_device(device))
-    return Net(module, labels=labels, name=str(name), device=device, preprocess=preprocess)
+    drawn = not pretrained and weights is None
+    return Net(
+        module,
+        labels=labels,
+        name=f"{name} (random weights)" if drawn else str(name),
+        device=device,
+        preprocess=preprocess,
+    )

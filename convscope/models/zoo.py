@@ -159,7 +159,8 @@ def factory(name: str) -> Entry:
         make = getattr(importlib.import_module(path), function)
     except ModuleNotFoundError as error:
         raise UnknownNet(
-            f"there is no module {error.name!r} to import", f"is it on the Python path? forms: {FORMS}"
+            f"there is no module {error.name!r} to import",
+            f"is it in this folder or on the Python path? forms: {FORMS}",
         ) from error
     except (ValueError, TypeError) as error:
         raise UnknownNet(f"there is no network {name!r}", FORMS) from error
@@ -182,5 +183,6 @@ def fetched(make: Callable[[], nn.Module], name: str) -> nn.Module:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnknownNet(
             f"the weights of {name} could not be had: {reason}",
-            "they are downloaded once by their library; give weights=FILE, or pretrained=False for random weights",
+            "their library downloads them once; weights=FILE (--weights) takes a file, "
+            "pretrained=False (--no-pretrained) random ones",
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convscope.data.sources import Listing, Source, list_images
+from convscope.data.sources import ImageFile, Listing, Source, list_images
 from convscope.engines.engine import Engine, Local
 from convscope.errors import BadOption, BuildStopped, ConvscopeError
 from convscope.models.net import Net
@@ -17,7 +17,7 @@ from convscope.passes.fold import Fold
 from convscope.passes.predictions import Predictions
 from convscope.passes.reading import ShardReader
 from convscope.passes.strongest import Strongest
-from convscope.store.workspace import FORMAT, Workspace
+from convscope.store.workspace import FORMAT, MANIFEST, Workspace
 from convscope.watch import SILENT, Watch
 
 BATCH = 16  # images in one forward: enough to fill two cores, few enough to keep all maps of a layer in memory
@@ -44,7 +44,10 @@ def build_atlas(
     BuildStopped.
     """
     check(engine, layers, batch_size, limit, k)
-    listing = list_images(images).outside(Path(out)).limited(limit, seed)
+    listing = list_images(images).outside(Path(out))
+    for folder in atlases_among(listing):
+        listing = listing.outside(folder)
+    listing = listing.limited(limit, seed)
     folds = choose_folds(net, layers, k)
     size = batch_size or BATCH
     key = work_key(net, listing, folds, size)
@@ -63,6 +66,7 @@ def build_atlas(
     try:
         if waiting:
             watch.say(estimate(reader, waiting[0].files[:TRIAL], total - done, total))
+        watch.progress(done, total, "images")
         runner: Engine = Local()
         for shard, partial in runner.map(reader, waiting):
             workspace.commit(shard.index, partial)
@@ -84,6 +88,16 @@ def build_atlas(
             ) from error
         raise
     return Path(out)
+
+
+def atlases_among(listing: Listing) -> list[Path]:
+    """The folders of earlier atlases that lie among the images."""
+    packs = {
+        file.path.parent.parent
+        for file in listing.files
+        if isinstance(file, ImageFile) and file.path.parent.name == "packs"
+    }
+    return sorted(folder for folder in packs if (folder / "images.parquet").exists() and (folder / MANIFEST).exists())
 
 
 def check(engine: str, layers: Sequence[str] | None, batch_size: int | None, limit: int | None, k: int) -> None:

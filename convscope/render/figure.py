@@ -114,15 +114,19 @@ class TileLayout:
 
     def _draw_tile(self, canvas: Canvas, tile: Tile, text: str, left: float, top: float) -> None:
         side, scale = self.side, canvas.scale
+        corner = (0.0, 0.0)
         patch = resize_tile(tile.pixels, round(side * scale), smooth=self.smooth, scale=scale).copy()
         if tile.box is not None:
-            draw_box(patch, tile.box, scale, side * scale / max(*tile.pixels.shape[:2], 1))
+            factor = side * scale / max(*tile.pixels.shape[:2], 1)
+            draw_box(patch, tile.box, scale, factor)
+            if tile.box[1] * factor < 32 * scale and tile.box[2] * factor < 40 * scale:
+                corner = (side * scale, 0)  # a small box in the corner is not to vanish under the value
         square = Image.new("RGB", (round(side * scale), round(side * scale)), canvas.palette.band)
         middle = (square.width - patch.shape[1]) // 2, (square.height - patch.shape[0]) // 2
         square.paste(Image.fromarray(patch), middle)
         shown = np.asarray(square)
         if text:
-            shown = draw_value(shown, text, min(max(side / 10, 8), 11), scale)
+            shown = draw_value(shown, text, min(max(side / 10, 8), 11), scale, corner)
         canvas.frame(left, top, left + side, top + side)
         canvas.paste(shown, left, top)
         canvas.text(left, top + side + 13, ellipsize(tile.footer, 11, side), 11, canvas.palette.grey)

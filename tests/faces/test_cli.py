@@ -114,3 +114,13 @@ def test_help_says_what_everything_is() -> None:
         assert command in words
     assert "goes on after it was stopped" in " ".join(run("build", "--help").stdout.split())
     assert run("--version").stdout.strip() == "0.1.0"
+
+
+def test_a_factory_in_the_current_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mynet.py").write_text(
+        "from torch import nn\n"
+        "def factory(): return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    command = [Path(sys.executable).with_name("convscope"), "layers", "--net", "mynet:factory"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "2×222×222" in found.stdout

@@ -121,7 +121,7 @@ def test_broken_files_are_refused_in_words(tmp_path: Path, name: str, content: b
         ("torchvision:fcn_resnet50", "resnet50"),
         ("timm:convnext_tinny", "did you mean convnext_tiny"),
         ("tests.nets:nothing", ""),
-        ("no_such_package.nets:make", "is it on the Python path"),
+        ("no_such_package.nets:make", "is it in this folder or on the Python path"),
     ],
 )
 def test_unknown_networks_come_with_a_hint(name: str, words: str) -> None:
@@ -146,3 +146,12 @@ def test_libraries_of_networks_are_imported_only_when_asked_for() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_random_weights_are_the_same_each_time_and_are_called_so() -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    one, other = (convscope.load("torchvision:squeezenet1_1", pretrained=False) for _ in range(2))
+    assert one.fingerprint == other.fingerprint
+    assert one.name == "torchvision:squeezenet1_1 (random weights)"
+    assert torch.equal(torch.get_rng_state(), before)

@@ -390,6 +390,8 @@ def test_an_atlas_inside_the_images_is_none_of_them(
     watch = StopAfter(99)
     convscope.build(".", net, watch=watch)
     assert any("already finished" in text for text in watch.said)
+    second = convscope.build(".", net, out="second", k=3)  # nor is an earlier one
+    assert (len(second.images), len(second.skipped)) == (70, 0)
 
 
 def test_overwriting_removes_the_atlas_and_nothing_else(net: convscope.Net, photos: Path, tmp_path: Path) -> None:

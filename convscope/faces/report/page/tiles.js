@@ -42,8 +42,11 @@ function drawTile(context, patch, image, x, y, side, cut, plate = true) {
   context.imageSmoothingQuality = "high";
   context.drawImage(image, cut.left, cut.top, cut.columns, cut.rows, left, top, width, height);
   if (!patch.box) return;
+  let plateTop = y;
   if (!holdsAll(patch.box)) {
     const { box } = patch;
+    const [edge, foot] = [left + (box.left - cut.left) * scale - x, top + (box.bottom - cut.top) * scale - y];
+    if (edge < 32 && foot < 40) plateTop = y + side - 16; // a small box in the corner is not to vanish under the value
     context.save();
     context.beginPath();
     context.rect(left, top, width, height);
@@ -56,7 +59,7 @@ function drawTile(context, patch, image, x, y, side, cut, plate = true) {
     });
     context.restore();
   }
-  if (plate) drawPlate(context, activation(patch.value), x, y);
+  if (plate) drawPlate(context, activation(patch.value), x, plateTop);
 }
 
 const holdsAll = ({ top, left, bottom, right }) =>
