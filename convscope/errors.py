@@ -58,3 +58,7 @@ class AtlasInUse(ConvscopeError):
 
 class BuildStopped(ConvscopeError):
     """A build that the user stopped; what was finished is kept."""
+
+
+class DiskFull(ConvscopeError):
+    """A build that could not write on; what was finished is kept."""

@@ -245,3 +245,26 @@ def stage_ends(graph: Graph, layers: Sequence[Layer]) -> tuple[str, ...]:
 def holds_tensors(node: fx.Node) -> bool:
     """Whether a node's value is a tensor or several, not a number such as the batch size."""
     return isinstance(node.meta.get("val"), Tensor | tuple | list)
+
+
+def code_layer(graph: Graph, layers: Sequence[Layer]) -> Layer:
+    """The layer that enters the classifier: what the last linear (or convolution) on the way to the scores reads."""
+    firsts = {layer.node: layer for layer in layers if layer.alias_of is None}
+    node: fx.Node | None = graph.scores
+    while node is not None and operator_name(node) not in ("linear", "addmm", "mm", "matmul", "conv2d"):
+        node = source_of(graph, node)
+    node = source_of(graph, graph.scores if node is None else node)
+    while node is not None and node not in firsts:
+        node = source_of(graph, node)
+    if node is None:
+        return firsts[graph.scores]
+    pooled = firsts.get(source_of(graph, node) or node)
+    if "/" in firsts[node].name and pooled is not None and pooled.shape == (firsts[node].units, 1, 1):
+        return pooled  # avgpool is a better name than that of the flattening after it
+    return firsts[node]
+
+
+def source_of(graph: Graph, node: fx.Node) -> fx.Node | None:
+    """The first thing that a node reads which depends on the image, the image itself left out."""
+    inner = (source for source in node.all_input_nodes if source in graph.from_pixels and source is not graph.pixels)
+    return next(inner, None)

@@ -15,7 +15,7 @@ from convscope.models.address import OUTPUT, Address, unknown_layer
 from convscope.models.devices import Device, checked_device, first_device, snapshot
 from convscope.models.graph import trace
 from convscope.models.labels import Labels
-from convscope.models.layers import Layer, find_layers, stage_ends, watched_layers
+from convscope.models.layers import Layer, code_layer, find_layers, stage_ends, watched_layers
 from convscope.models.prepared import ImageLike, Prepared, prepare
 from convscope.models.preprocess import Preprocess
 from convscope.models.propagate import propagate
@@ -66,15 +66,15 @@ class Net:
         module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper
         module = module.module if isinstance(module, nn.DataParallel) else module
         self._module: nn.Module | None = module
-        self._graph, state = trace(module, self.preprocess.size)
+        self.graph, state = trace(module, self.preprocess.size)
         self._expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
         self.device = checked_device(device) if device is not None else first_device(state)
-        for node in self._graph.nodes:
+        for node in self.graph.nodes:
             if "device" in node.kwargs:
                 node.update_kwarg("device", self.device)
         self._weights = snapshot(state, self.device)
         check_finite(self._weights, name)
-        self._layers = find_layers(self._graph, propagate(self._graph, self.preprocess.size), self.preprocess.size)
+        self._layers = find_layers(self.graph, propagate(self.graph, self.preprocess.size), self.preprocess.size)
         self._programs: dict[tuple[fx.Node, ...], tuple[fx.GraphModule, tuple[str, ...]]] = {}
         if labels is None or isinstance(labels, Labels):
             self._labels = labels
@@ -99,7 +99,7 @@ class Net:
     @property
     def classes(self) -> int:
         """How many scores it gives."""
-        return int(self._graph.scores.meta["val"].shape[1])
+        return int(self.graph.scores.meta["val"].shape[1])
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -109,7 +109,7 @@ class Net:
     @property
     def watched_layers(self) -> tuple[str, ...]:
         """The layers whose units a build follows: rectified and other activations, and the output."""
-        return watched_layers(self._layers, self._graph.scores)
+        return watched_layers(self._layers, self.graph.scores)
 
     def ceiling(self, name: str) -> tuple[str, float] | None:
         """For a rectified layer that cuts its values off at a ceiling: the layer that feeds it, and the ceiling."""
@@ -121,18 +121,23 @@ class Net:
     @property
     def suggested_layers(self) -> tuple[str, ...]:
         """One layer per stage, from the first to the last map size."""
-        return stage_ends(self._graph, self._layers)
+        return stage_ends(self.graph, self._layers)
 
     @property
     def output_layer(self) -> Layer:
         """The layer of the scores."""
-        return next(layer for layer in self._layers if layer.node is self._graph.scores)
+        return next(layer for layer in self._layers if layer.node is self.graph.scores)
+
+    @property
+    def code_layer(self) -> Layer:
+        """The layer that enters the classifier: its values are an image's CNN code."""
+        return code_layer(self.graph, self._layers)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of weights, graph, preprocessing and labels, 16 hex digits: what results of this net are keyed by."""
         digest = hashlib.sha256(repr((self.preprocess, self._labels)).encode())
-        for node in self._graph.nodes:
+        for node in self.graph.nodes:
             named = {key: value for key, value in node.kwargs.items() if key != "device"}
             digest.update(f"{node.name}={node.target}{node.args}{named}".encode())
         for name, value in sorted(self._weights.items()):
@@ -215,18 +220,19 @@ class Net:
             raise BadOption("names is a list of layer names", f"net.outputs(pixels, [{names!r}])")
         layers = [self.layer(name) for name in names]
         wanted = tuple(dict.fromkeys(layer.node for layer in layers))
-        values = dict(zip(wanted, self._run(pixels, wanted), strict=True))
+        values = dict(zip(wanted, self.values(pixels, wanted), strict=True))
         return {name: layer.ordered(values[layer.node]) for name, layer in zip(names, layers, strict=True)}
 
     def scores(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
         """N×3×H×W in [0, 1] → N×K logits."""
-        return self._run(pixels, (self._graph.scores,))[0]
+        return self.values(pixels, (self.graph.scores,))[0]
 
     def probabilities(self, pixels: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
         """N×3×H×W in [0, 1] → N×K, the softmax of the scores."""
         return self.scores(pixels).softmax(dim=1)
 
-    def _run(self, pixels: Tensor, wanted: tuple[fx.Node, ...]) -> tuple[Tensor, ...]:
+    def values(self, pixels: Tensor, wanted: tuple[fx.Node, ...]) -> tuple[Tensor, ...]:
+        """The values of some nodes of the graph for pixels in [0, 1]."""
         if pixels.ndim != 4 or pixels.shape[1] != 3 or tuple(pixels.shape[2:]) != self.size:
             height, width = self.size
             raise BadOption(
@@ -235,14 +241,14 @@ class Net:
             )
         program, names = self._program(wanted)
         found: tuple[Tensor, ...] = program(
-            self.preprocess.normalise(pixels.to(self.device, self._graph.pixels.meta["val"].dtype)),
+            self.preprocess.normalise(pixels.to(self.device, self.graph.pixels.meta["val"].dtype)),
             *(self._weights[name] for name in names),
         )
         return found
 
     def _program(self, wanted: tuple[fx.Node, ...]) -> tuple[fx.GraphModule, tuple[str, ...]]:
         if wanted not in self._programs:
-            self._programs[wanted] = self._graph.program(wanted)
+            self._programs[wanted] = self.graph.program(wanted)
         return self._programs[wanted]
 
     def receptive_box(self, address: str | Address, prepared: Prepared) -> Box:

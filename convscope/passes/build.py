@@ -1,26 +1,39 @@
 """A build: one reading of all images feeds every fold, shard by shard, and leaves an atlas."""
 
-import errno
 import hashlib
 import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from convscope.data.sources import ImageFile, Listing, Source, list_images
 from convscope.engines.engine import Engine, Local
-from convscope.errors import BadOption, BuildStopped, ConvscopeError
+from convscope.errors import BadOption, BuildStopped, DiskFull
 from convscope.models.net import Net
+from convscope.passes.classes import Classes
+from convscope.passes.codes import Codes
+from convscope.passes.directions import DIRECTIONS, Directions
 from convscope.passes.finishing import finish
-from convscope.passes.fold import Fold
+from convscope.passes.fold import Fold, Followed
+from convscope.passes.gradients import Gradients
+from convscope.passes.learning import Learner
+from convscope.passes.merging import Merger
+from convscope.passes.middle import Middle
+from convscope.passes.places import Places, sample_size
 from convscope.passes.predictions import Predictions
-from convscope.passes.reading import ShardReader
+from convscope.passes.reading import Read, ShardReader
 from convscope.passes.strongest import Strongest
+from convscope.passes.vitals import Vitals
+from convscope.store.files import FULL
 from convscope.store.workspace import FORMAT, MANIFEST, Workspace
 from convscope.watch import SILENT, Watch
 
-BATCH = 16  # images in one forward: enough to fill two cores, few enough to keep all maps of a layer in memory
+BATCHES = (4, 32)  # images in one forward, at least and at most
 TRIAL = 8  # images that the estimate is made from
 
 
@@ -35,28 +48,32 @@ def build_atlas(
     batch_size: int | None = None,
     seed: int = 0,
     k: int = 9,
+    directions: int = DIRECTIONS,
+    codes: Sequence[str] = (),
     overwrite: bool = False,
     watch: Watch = SILENT,
 ) -> Path:
     """Reads the images once through the net and writes an atlas to `out`; gives its folder.
 
     Goes on where an unfinished build of the same work stopped. Raises NoImages, AtlasInUse, UnknownLayer,
-    BuildStopped.
+    BuildStopped, DiskFull.
     """
-    check(engine, layers, batch_size, limit, k)
+    check(engine, {"layers": layers, "codes": codes}, {"batch_size": batch_size, "limit": limit, "k": k, "directions": directions})
     listing = list_images(images).outside(Path(out))
     for folder in atlases_among(listing):
         listing = listing.outside(folder)
     listing = listing.limited(limit, seed)
-    folds = choose_folds(net, layers, k)
-    size = batch_size or BATCH
-    key = work_key(net, listing, folds, size)
+    followed = follow(net, layers)
+    folds = choose_folds(net, followed, len(listing.files), k, directions, codes, seed)
+    size = batch_size or best_batch(net)
+    key = work_key(net, listing, folds, size, seed)
     workspace = Workspace(Path(out), key, overwrite)
     if workspace.done:
         workspace.close()  # a kill may have come between the manifest and this
         watch.say(f"{out} is already finished: the same net, images and options")
         return Path(out)
-    reader = ShardReader(net, folds, size)
+    ranks = np.random.default_rng(seed).permutation(len(listing.files))
+    reader = ShardReader(Learner(net, folds, followed), ranks, size)
     shards = listing.shards()
     finished = workspace.finished()
     waiting = [shard for shard in shards if shard.index not in finished]
@@ -67,26 +84,32 @@ def build_atlas(
         if waiting:
             watch.say(estimate(reader, waiting[0].files[:TRIAL], total - done, total))
         watch.progress(done, total, "images")
+        merger = Merger(workspace, folds)
         runner: Engine = Local()
         for shard, partial in runner.map(reader, waiting):
             workspace.commit(shard.index, partial)
+            merger.advance({shard.index: partial.states})
             done += len(shard.files)
             watch.progress(done, total, "images")
             if watch.stopped():
                 raise KeyboardInterrupt
-        finish(workspace, net, folds, listing, {name: value for name, value in key.items() if name != "times"})
+        merger.advance()
+        known = {name: value for name, value in key.items() if name != "times"}
+        finish(workspace, net, folds, merger.states, listing, known)
     except KeyboardInterrupt:
         raise BuildStopped(
             f"stopped after {done} of {total} images; what is finished is kept in {out}",
             "the same command goes on from there",
         ) from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ConvscopeError(
-                f"the disk is full, after {done} of {total} images; what is finished is kept",
-                "make room, then give the same command to go on",
-            ) from error
-        raise
+        if error.errno not in FULL:
+            raise
+        raise DiskFull(
+            f"the disk is full, after {done} of {total} images; what is finished is kept in {out}",
+            "make room, then give the same command to go on",
+        ) from error
+    finally:
+        workspace.release()
     return Path(out)
 
 
@@ -100,33 +123,69 @@ def atlases_among(listing: Listing) -> list[Path]:
     return sorted(folder for folder in packs if (folder / "images.parquet").exists() and (folder / MANIFEST).exists())
 
 
-def check(engine: str, layers: Sequence[str] | None, batch_size: int | None, limit: int | None, k: int) -> None:
+def check(engine: str, names: Mapping[str, Sequence[str] | None], counts: Mapping[str, int | None]) -> None:
     """BadOption for values that no build can have."""
     if engine != "local":
         raise BadOption(f"there is no engine {engine!r}", 'engine="local" works in this process')
-    if layers is not None and (isinstance(layers, str) or not all(isinstance(name, str) for name in layers)):
-        raise BadOption(f"layers is a list of names, not {layers!r}", 'layers=["layer3", "layer4"]')
-    for name, value in (("batch_size", batch_size), ("limit", limit), ("k", k)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise BadOption(f"{name} is a whole number, not {value!r}")
-    if batch_size is not None and batch_size < 1:
-        raise BadOption(f"batch_size is {batch_size}", "give at least 1, or None for the default")
-    if k < 1:
-        raise BadOption(f"k is {k}", "keep at least 1 image per unit")
+    for option, value in names.items():
+        if value is not None and (isinstance(value, str) or not all(isinstance(name, str) for name in value)):
+            raise BadOption(f"{option} is a list of names, not {value!r}", f'{option}=["layer3", "layer4"]')
+    for option, number in counts.items():
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise BadOption(f"{option} is a whole number, not {number!r}")
+        if number is not None and number < (0 if option == "directions" else 1):
+            raise BadOption(f"{option} is {number}", "give at least 1" + (", or 0 for none" if option == "directions" else ""))
 
 
-def choose_folds(net: Net, layers: Sequence[str] | None, k: int) -> list[Fold]:
-    """Every fold of this build; `layers` are those whose units are followed, by any of their names."""
-    chosen = [net.layer(name) for name in (net.watched_layers if layers is None else layers)]
-    first_names = dict.fromkeys(layer.alias_of or layer.name for layer in chosen)
-    units = {name: net.layer(name).units for name in first_names}
-    ceilings = {name: found for name in units if (found := net.ceiling(name)) is not None}
-    return [Strongest(units, k, ceilings), Predictions(net.output_layer.name, net.classes)]
+def follow(net: Net, names: Sequence[str] | None) -> tuple[Followed, ...]:
+    """The layers whose units a build follows, by any of their names, in the order of computation."""
+    chosen = [net.layer(name) for name in (net.watched_layers if names is None else names)]
+    firsts = {layer.alias_of or layer.name for layer in chosen}
+    found = []
+    for layer in net.layers:
+        if layer.name in firsts:
+            drive, ceiling = net.ceiling(layer.name) or (layer.name, np.inf)
+            places = (layer.shape[1], layer.shape[2]) if layer.spatial else None
+            found.append(Followed(layer.name, layer.units, places, drive, ceiling, layer.rectified))
+    return tuple(found)
 
 
-def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int) -> dict[str, str]:
+def choose_folds(
+    net: Net, layers: tuple[Followed, ...], images: int, k: int, directions: int, codes: Sequence[str], seed: int
+) -> list[Fold]:
+    """Every fold of a build."""
+    coded = [net.code_layer, *(net.layer(name) for name in codes)]
+    sizes = {layer.alias_of or layer.name: layer.units for layer in coded}
+    return [
+        Strongest(layers, k),
+        Directions(layers, k, directions, seed),
+        Middle(layers),
+        Vitals(layers),
+        Places(layers, sample_size(images)),
+        Gradients(net, layers),
+        Classes(layers),
+        Codes(sizes),
+        Predictions(net.classes),
+    ]
+
+
+def best_batch(net: Net) -> int:
+    """Images in one forward: the fewer the better the maps stay in the processor's cache, the more the better weights.
+
+    So it is the weights' bytes over four times the largest map's, as a power of two; counted, not timed, so that
+    results do not depend on the machine.
+    """
+    if net.device.type != "cpu":
+        return 2 * BATCHES[1]
+    weights = sum(weight.numel() for weight in net.weights.values())
+    largest = max((math.prod(layer.shape) for layer in net.layers), default=1)
+    power = 1 << (max(weights // (4 * largest), 1).bit_length() - 1)
+    return min(max(power, BATCHES[0]), BATCHES[1])
+
+
+def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int, seed: int) -> dict[str, str]:
     """What the work depends on, by the word a user would use; shards of another key are never mixed in."""
-    options = {fold.name: fold.describe() for fold in folds} | {"batch_size": batch_size}
+    options = {fold.name: fold.describe() for fold in folds} | {"batch_size": batch_size, "seed": seed}
     text = json.dumps(options, sort_keys=True)
     return {
         "the network": net.fingerprint,
@@ -139,16 +198,21 @@ def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int)
 
 def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int) -> str:
     """How long the rest will take and how much disk the whole will need, from a few of the images."""
-    states = {fold.name: fold.none() for fold in reader.folds}
+    states = reader.learner.none()
+    read: list[Read] = []
     for _ in range(2):  # the first forward and the first `add` are slow, and are not counted
         start = time.perf_counter()
         read = [result for result in map(reader.read, files) if not isinstance(result, str)]
         if read:
-            states = reader.add(states, [(row, one, -1) for row, one in enumerate(read)])
+            reader.learner.stream.run(reader.batch([(row, one, -1) for row, one in enumerate(read)]).pixels, unseen)
     seconds = (time.perf_counter() - start) / max(len(files), 1)
     kept = sum(array.nbytes for state in states.values() for array in state.values())
     disk = kept + sum(len(one.packed) for one in read) / max(len(files), 1) * total
     return f"{waiting} images to read: about {words(seconds * waiting)}, and {disk / 1e6:,.0f} MB on the disk"
+
+
+def unseen(name: str, output: Tensor) -> None:
+    """Nobody looks."""
 
 
 def words(seconds: float) -> str:

@@ -1,86 +1,111 @@
-"""From finished shards to an atlas: states merged in shard order, positions turned into rows, manifest last."""
+"""From finished shards to an atlas: positions turned into rows, boxes looked up, manifest last."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from convscope.data.sources import Listing
 from convscope.errors import NoImages
 from convscope.models.net import Net
-from convscope.models.receptive import Interval
+from convscope.passes.boxes import boxes_of
+from convscope.passes.codes import Codes
 from convscope.passes.fold import Fold, State
 from convscope.passes.manifest import describe_net
+from convscope.passes.maps import write_maps
+from convscope.passes.predictions import Predictions
 from convscope.passes.strongest import NO_ROW
-from convscope.store.files import write_arrays, write_bytes, write_json
+from convscope.store.files import write_arrays, write_bytes, write_json, write_rows, write_table
 from convscope.store.workspace import FORMAT, MANIFEST, Workspace
 
 Where = tuple[int, int, int]  # pack, offset and length of a picture
 
 
-def finish(workspace: Workspace, net: Net, folds: Sequence[Fold], listing: Listing, key: Mapping[str, str]) -> None:
-    """Writes everything that the atlas keeps, the manifest last; can be repeated after a kill."""
-    count = len(listing.shards())
-    states: dict[str, State] = {fold.name: fold.none() for fold in folds}
+def finish(
+    workspace: Workspace,
+    net: Net,
+    folds: Sequence[Fold],
+    states: Mapping[str, State],
+    listing: Listing,
+    key: Mapping[str, str],
+) -> None:
+    """Writes everything that the atlas keeps, the manifest last; can be repeated after a kill.
+
+    states: of the folds, after all shards; those with a row per image are read from the shards one by one.
+    """
+    shards = range(len(listing.shards()))
     images: list[pa.Table] = []
     skipped: list[pa.Table] = []
     known: dict[str, Where] = {}
     packs = workspace.atlas / "packs"
     packs.mkdir(exist_ok=True)
-    for index, partial in enumerate(workspace.partials(range(count))):
-        for fold in folds:
-            states[fold.name] = fold.merge(states[fold.name], partial.states[fold.name])
-        images.append(keep_once(partial.images, index, known, workspace.pack_path(index), packs / f"{index:06d}"))
-        skipped.append(partial.skipped)
-    table = pa.concat_tables(images)
+    for index in shards:
+        fine, lost = workspace.tables(index)
+        images.append(keep_once(fine, index, known, workspace.pack_path(index), packs / f"{index:06d}"))
+        skipped.append(lost)
+    table, lost = pa.concat_tables(images), pa.concat_tables(skipped)
     if not len(table):
-        first = pa.concat_tables(skipped).slice(0, 1).to_pylist()[0]
-        raise NoImages(
-            "none of the files is an image that can be read",
-            f"the first of them, {first['uri']}: {first['reason']}",
-        )
+        first = lost.slice(0, 1).to_pylist()[0]
+        hint = f"the first of them, {first['uri']}: {first['reason']}"
+        raise NoImages("none of the files is an image that can be read", hint)
     positions = table["row"].to_numpy()
     row_of = np.full(len(listing.files) + 1, NO_ROW, np.int64)  # the last one answers for NO_ROW itself
     row_of[positions] = np.arange(len(positions))
-    finals = {fold.name: dict(fold.finish(states[fold.name])) for fold in folds}
-    for final in finals.values():
-        final["rows"] = row_of[final["rows"]].astype(np.int32)
-    strongest = finals["strongest"]
-    units = next(fold for fold in folds if fold.name == "strongest").describe()["units"]
-    strongest["boxes"] = boxes_of(net, units, strongest["places"])
-    write_arrays(workspace.atlas / "strongest", strongest)
-    write_table(
-        workspace.atlas / "images.parquet",
-        with_predictions(table.drop_columns(["row"]), net, finals["predictions"]),
-    )
+    for fold in folds:
+        if not fold.by_image:
+            write_arrays(workspace.atlas / fold.name, found_by(fold, states[fold.name], net, row_of))
+        elif isinstance(fold, Codes):
+            write_codes(workspace, fold, shards, len(table))
+        elif isinstance(fold, Predictions):
+            state = fold.none()
+            for index in shards:
+                state = fold.merge(state, workspace.state(index, fold.name))
+            table = with_predictions(table.drop_columns(["row"]), net, fold.finish(state))
+    write_table(workspace.atlas / "images.parquet", table)
+    shown = write_maps(workspace.atlas, net, table)
     unlisted = [{"uri": one.uri, "reason": one.reason} for one in listing.skipped]
-    lost = pa.concat_tables(skipped).select(["uri", "reason"])
-    write_table(
-        workspace.atlas / "skipped.parquet",
-        pa.concat_tables([pa.Table.from_pylist(unlisted, lost.schema), lost]),
-    )
+    lost = lost.select(["uri", "reason"])
+    lost = pa.concat_tables([pa.Table.from_pylist(unlisted, lost.schema), lost])
+    write_table(workspace.atlas / "skipped.parquet", lost)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "key": dict(key),
         "images": len(table),
-        "skipped": len(unlisted) + len(lost),
+        "skipped": len(lost),
         "net": describe_net(net),
         "folds": {fold.name: fold.describe() for fold in folds},
+        "maps": shown,
     }
     write_json(workspace.atlas / MANIFEST, manifest)
     workspace.close()
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """A Parquet file, whole or not at all."""
-    stream = pa.BufferOutputStream()
-    pq.write_table(table, stream)
-    write_bytes(path, stream.getvalue().to_pybytes())
+def found_by(fold: Fold, state: State, net: Net, row_of: NDArray[np.int64]) -> State:
+    """What a fold found: rows as those of the image table, and with each place the box that it can see."""
+    found = dict(fold.finish(state))
+    if "rows" in found:
+        found["rows"] = row_of[found["rows"]].astype(np.int32)
+    units = getattr(fold, "units", None)
+    if "places" in found and units is not None:
+        found["boxes"] = boxes_of(net, units, found["places"], mixed=fold.name == "directions")
+    return found
+
+
+def write_codes(workspace: Workspace, fold: Codes, shards: Sequence[int], count: int) -> None:
+    """The codes of all images, a shard at a time."""
+
+    def parts(name: str) -> Iterator[NDArray[np.float16]]:
+        for index in shards:
+            yield workspace.state(index, fold.name)[name]
+
+    for position, size in enumerate(fold.sizes.values()):
+        path = workspace.atlas / fold.name / f"{position}.npy"
+        write_rows(path, (count, size), np.dtype(np.float16), parts(str(position)))
 
 
 def keep_once(table: pa.Table, index: int, known: dict[str, Where], source: Path, final: Path) -> pa.Table:
@@ -131,29 +156,3 @@ def with_predictions(table: pa.Table, net: Net, predictions: State) -> pa.Table:
     for name, values in columns.items():
         table = table.append_column(name, values)
     return table
-
-
-def boxes_of(net: Net, units: Mapping[str, int], places: Any) -> Any:
-    """(U, k, 4) top, left, bottom, right in px of the net's input: what each strongest place can see."""
-    found, start = [], 0
-    for name, count in units.items():
-        view = net.layer(name).view
-        here = places[start : start + count].astype(np.int64)
-        index = {
-            "N": np.zeros_like(here[..., 0]),
-            "C": np.broadcast_to(np.arange(count)[:, None], here.shape[:2]),
-        }
-        index |= {"H": here[..., 0], "W": here[..., 1]}
-        axes = view.axes or ("N", "C")
-        ends = [looked_up(interval, axes, index) for interval in (view.rows, view.columns)]
-        found.append(np.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], axis=-1))
-        start += count
-    return np.concatenate(found).astype(np.int16) if found else np.zeros((0, 0, 4), np.int16)
-
-
-def looked_up(interval: Interval, axes: Sequence[str], index: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Both ends of an interval at many cells at once."""
-    cells = tuple(
-        index[name] if interval.first.shape[axis] > 1 else np.zeros_like(index["N"]) for axis, name in enumerate(axes)
-    )
-    return interval.first[cells], interval.stop[cells]

@@ -4,18 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from convscope.passes.fold import Batch, State
+from convscope.passes.fold import Batch, Fold, State, by_rows
 
 TOP = 5
 
 
-class Predictions:
+class Predictions(Fold):
     """Per image the top 5 with probabilities, the probability of the label's class, and whether top-1 is right."""
 
     name = "predictions"
+    by_image = True
 
-    def __init__(self, output: str, classes: int) -> None:
-        self.layers: tuple[str, ...] = (output,)
+    def __init__(self, classes: int) -> None:
         self.top = min(TOP, classes)
 
     def describe(self) -> dict[str, Any]:
@@ -32,9 +32,9 @@ class Predictions:
             "target_probabilities": np.zeros(0, np.float32),
         }
 
-    def add(self, state: State, batch: Batch) -> State:
+    def add(self, state: State, batch: Batch) -> None:
         """Classes by falling probability; ties go to the lower class."""
-        scores = batch.outputs[self.layers[0]].detach().double().cpu().numpy()
+        scores = batch.scores
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))  # in numpy: torch's softmax varies with the batch
         probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
         order = np.argsort(-scores, axis=1, kind="stable")[:, : self.top]
@@ -47,13 +47,11 @@ class Predictions:
             "targets": batch.targets,
             "target_probabilities": np.where(known, of_target, np.float32(np.nan)).astype(np.float32),
         }
-        return self.merge(state, fresh)
+        state.update(by_rows(state, fresh))
 
     def merge(self, one: State, other: State) -> State:
         """Both, in the order of the images."""
-        joined = {name: np.concatenate([one[name], other[name]]) for name in one}
-        order = np.argsort(joined["rows"], kind="stable")
-        return {name: array[order] for name, array in joined.items()}
+        return by_rows(one, other)
 
     def finish(self, state: State) -> State:
         """As it is; `correct` is -1 where the label is no class of the net, else 0 or 1."""

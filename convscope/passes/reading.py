@@ -1,9 +1,10 @@
 """One shard: files → pixels → ONE forward → every fold's state, a row per image, and the packed pictures."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,8 @@ from convscope.errors import UnreadableImage
 from convscope.models.net import Net
 from convscope.models.prepared import to_pixels
 from convscope.models.preprocess import Placement
-from convscope.passes.fold import Batch, Fold, State
+from convscope.passes.fold import Batch
+from convscope.passes.learning import Learner, NotFiniteError
 from convscope.store.workspace import Partial
 
 IMAGES = pa.schema(
@@ -27,6 +29,7 @@ IMAGES = pa.schema(
         ("offset", pa.int64()), ("length", pa.int32()),
     ]
 )  # fmt: skip
+NOT_FINITE = "the network gives scores that are no numbers (NaN or infinite) for it"
 SKIPPED = pa.schema([("row", pa.int64()), ("uri", pa.string()), ("reason", pa.string())])
 
 
@@ -44,24 +47,40 @@ class Read:
 class ShardReader:
     """The function that an engine maps over the shards; it holds the net and the folds."""
 
-    net: Net
-    folds: Sequence[Fold]
+    learner: Learner
+    ranks: NDArray[np.int64]  # (images,) places of all images in a seeded random order
     batch_size: int
     readers: int = 2  # threads that decode while the network runs
 
+    @property
+    def net(self) -> Net:
+        """The net that the images are prepared for."""
+        return self.learner.net
+
     def __call__(self, shard: Shard) -> Partial:
-        """Everything that one shard gives."""
+        """Everything that one shard gives; images for which the net gives NaN are skipped, and said so."""
+        refused: frozenset[int] = frozenset()
+        while True:
+            try:
+                return self.work(shard, refused)
+            except NotFiniteError as found:  # rare: the shard is read again without them
+                refused |= frozenset(found.rows.tolist())
+
+    def work(self, shard: Shard, refused: frozenset[int]) -> Partial:
+        """A shard without some of its rows."""
         images: list[dict[str, object]] = []
         skipped: list[dict[str, object]] = []
         pack = bytearray()
         packed: dict[str, tuple[int, int]] = {}
-        states = {fold.name: fold.none() for fold in self.folds}
+        states = self.learner.none()
         waiting: list[tuple[int, Read, int]] = []
         alone = any(isinstance(file, DatasetItem) for file in shard.files)  # few datasets can be read from two threads
         pool = ThreadPoolExecutor(1 if alone else self.readers)
         try:
             for step, result in enumerate(pool.map(self.read, shard.files)):
                 file, row = shard.files[step], shard.first_row + step
+                if row in refused:
+                    result = NOT_FINITE
                 if isinstance(result, str):
                     skipped.append({"row": row, "uri": file.uri, "reason": result})
                     continue
@@ -69,25 +88,18 @@ class ShardReader:
                     packed[result.content] = (len(pack), len(result.packed))
                     pack += result.packed
                 offset, length = packed[result.content]
-                images.append(
-                    {
-                        "row": row,
-                        "id": image_id(result.content, file.name),
-                        "uri": file.uri,
-                        "label": file.label,
-                    }
-                    | {"content": result.content, "offset": offset, "length": length}
-                    | vars(result.placement)
-                )
+                where = {"content": result.content, "offset": offset, "length": length}
+                known = {"row": row, "id": image_id(result.content, file.name), "uri": file.uri, "label": file.label}
+                images.append(known | where | vars(result.placement))
                 target = self.net.match_label(file.label)
                 waiting.append((row, result, -1 if target is None else target))
                 if len(waiting) == self.batch_size:
-                    states = self.add(states, waiting)
+                    self.learner.learn(states, self.batch(waiting))
                     waiting = []
         finally:  # after Ctrl-C nobody waits for files that nobody will use
             pool.shutdown(cancel_futures=True)
         if waiting:
-            states = self.add(states, waiting)
+            self.learner.learn(states, self.batch(waiting))
         tables = pa.Table.from_pylist(images, IMAGES), pa.Table.from_pylist(skipped, SKIPPED)
         return Partial(*tables, bytes(pack), states)
 
@@ -100,18 +112,17 @@ class ShardReader:
         crop, placement = self.net.preprocess.crop(image)
         return Read(content, crop, placement, pack_picture(crop))
 
-    def add(self, states: Mapping[str, State], waiting: Sequence[tuple[int, Read, int]]) -> dict[str, State]:
-        """One forward, as far as the deepest layer asked for, and every fold's `add`."""
-        layers = list(dict.fromkeys(layer for fold in self.folds for layer in fold.layers))
+    def batch(self, waiting: Sequence[tuple[int, Read, int]]) -> Batch:
+        """Images that were read, as the folds take them."""
         pixels = to_pixels(np.stack([read.crop for _, read, _ in waiting]))
-        pixels = pixels.contiguous(memory_format=torch.channels_last)  # convolutions are half as fast again with it
-        batch = Batch(
-            np.array([row for row, _, _ in waiting], np.int64),
+        rows = np.array([row for row, _, _ in waiting], np.int64)
+        return Batch(
+            rows,
             np.array([int(read.content[:16], 16) for _, read, _ in waiting], np.uint64),
             np.array([target for _, _, target in waiting], np.int64),
-            self.net.outputs(pixels, layers),
+            self.ranks[rows],
+            pixels.contiguous(memory_format=torch.channels_last),  # convolutions are half as fast again with it
         )
-        return {fold.name: fold.add(states[fold.name], batch) for fold in self.folds}
 
 
 def pack_picture(crop: NDArray[np.uint8]) -> bytes:
@@ -119,3 +130,13 @@ def pack_picture(crop: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(crop).save(stream, "WEBP", lossless=True, method=0, quality=0)
     return stream.getvalue()
+
+
+def unpack_picture(atlas: Path, table: pa.Table, row: int) -> NDArray[np.uint8]:
+    """H×W×3: a packed crop of an atlas, as the net saw it."""
+    pack, offset, length = (int(table[name][row].as_py()) for name in ("pack", "offset", "length"))
+    with (atlas / "packs" / f"{pack:06d}").open("rb") as stream:
+        stream.seek(offset)
+        content = stream.read(length)
+    with Image.open(io.BytesIO(content), formats=["WEBP"]) as picture:
+        return np.asarray(picture.convert("RGB"))

@@ -1,18 +1,23 @@
 """Files that are whole or not there: a temporary name, fsync, rename."""
 
+import errno
+import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from convscope.errors import BadAtlas
 
 Arrays = Mapping[str, NDArray[Any]]
+FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])  # errors that say that no more can be written
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -42,15 +47,32 @@ def read_json(path: Path) -> Any:
         raise BadAtlas(f"{path} is not readable JSON: {error}", "build the atlas again") from error
 
 
+def write_table(path: Path, table: pa.Table) -> None:
+    """A Parquet file, whole or not at all."""
+    stream = pa.BufferOutputStream()
+    pq.write_table(table, stream)
+    write_bytes(path, stream.getvalue().to_pybytes())
+
+
 def write_arrays(folder: Path, arrays: Arrays) -> None:
     """One .npy a name; "a/b" becomes a file in a sub-folder."""
     for name, array in arrays.items():
-        path = folder / f"{name}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_rows(folder / f"{name}.npy", array.shape, array.dtype, [array])
+
+
+def write_rows(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], parts: Iterable[NDArray[Any]]) -> None:
+    """An array in one .npy file, written part after part along its first axis, so that it need not fit in memory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+    )
+    with path.open("wb") as stream:  # by hand, since numpy's own writing hides that a disk is full
+        stream.write(header.getvalue())
+        for part in parts:
+            stream.write(np.ascontiguousarray(part, kind).tobytes())
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_array(path: Path, mapped: bool = True) -> NDArray[Any]:

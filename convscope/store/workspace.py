@@ -1,9 +1,9 @@
 """An atlas while it is being built: a folder of finished shards beside the key of the work they belong to."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +17,20 @@ from convscope.store.files import (
     write_arrays,
     write_bytes,
     write_json,
+    write_table,
 )
 
-FORMAT = 1  # of atlases and shards; another one is never mixed in
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; two builds in one folder are then not told apart
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT = 2  # of atlases and shards; another one is never mixed in
 MANIFEST = "manifest.json"
-OWN = {MANIFEST, "images.parquet", "skipped.parquet", "packs", "strongest", "unfinished"}  # all that an atlas holds
+OWN = {
+    MANIFEST, "images.parquet", "skipped.parquet", "packs", "unfinished", "strongest", "directions", "middle", "vitals",
+    "places", "gradients", "classes", "codes", "filters", "maps",
+}  # all that an atlas holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +49,14 @@ class Workspace:
     def __init__(self, atlas: Path, key: dict[str, str], overwrite: bool = False) -> None:
         self.atlas = atlas
         self.folder = atlas / "unfinished"
-        if overwrite and is_atlas(atlas):
-            empty(atlas)
         if atlas.exists() and not atlas.is_dir():
             raise AtlasInUse(f"{atlas} is a file", "give another --out")
         if atlas.is_dir() and any(atlas.iterdir()) and not is_atlas(atlas):
             raise AtlasInUse(f"{atlas} is a folder with other things in it", "give another --out, or an empty folder")
+        self.lock = locked(self.folder) if self.folder.is_dir() else None
+        if overwrite and is_atlas(atlas):
+            empty(atlas)
+            self.lock = None
         self.done = (atlas / MANIFEST).exists()
         if self.done or (self.folder / "key.json").exists():
             before = read_json(atlas / MANIFEST)["key"] if self.done else read_json(self.folder / "key.json")
@@ -58,6 +69,7 @@ class Workspace:
                 )
         else:
             (self.folder / "shards").mkdir(parents=True, exist_ok=True)
+            self.lock = self.lock or locked(self.folder)
             write_json(self.folder / "key.json", key)
 
     def finished(self) -> set[int]:
@@ -71,32 +83,79 @@ class Workspace:
         if temporary.exists():
             shutil.rmtree(temporary)
         temporary.mkdir(parents=True)
-        pq.write_table(partial.images, temporary / "images.parquet")
-        pq.write_table(partial.skipped, temporary / "skipped.parquet")
+        write_table(temporary / "images.parquet", partial.images)
+        write_table(temporary / "skipped.parquet", partial.skipped)
         write_bytes(temporary / "pack", partial.pack)
         for fold, state in partial.states.items():
             write_arrays(temporary / "states" / fold, state)
-        commit_folder(temporary, shards / f"{index:06d}")
+        commit_folder(temporary, self.shard(index))
 
-    def partials(self, indices: Iterator[int] | range) -> Iterator[Partial]:
-        """The shards in the order given; the packs stay on the disk (see pack_path)."""
-        for index in indices:
-            folder = self.folder / "shards" / f"{index:06d}"
-            states = {path.name: read_arrays(path) for path in sorted((folder / "states").iterdir())}
-            yield Partial(
-                pq.read_table(folder / "images.parquet"),
-                pq.read_table(folder / "skipped.parquet"),
-                b"",
-                dict(states),
-            )
+    def tables(self, index: int) -> tuple[pa.Table, pa.Table]:
+        """The images and the skipped files of a shard."""
+        folder = self.shard(index)
+        return pq.read_table(folder / "images.parquet"), pq.read_table(folder / "skipped.parquet")
+
+    def state(self, index: int, fold: str) -> dict[str, Any]:
+        """What a fold learnt from a shard."""
+        return read_arrays(self.shard(index) / "states" / fold)
+
+    def shard(self, index: int) -> Path:
+        """Where a finished shard is."""
+        return self.folder / "shards" / f"{index:06d}"
+
+    def merged(self) -> tuple[int, dict[str, dict[str, Any]]]:
+        """How many shards, from the first on, have been merged, and the folds' states after them."""
+        counts = [int(path.name) for path in (self.folder / "merged").glob("[0-9]*")]
+        if not counts:
+            return 0, {}
+        folder = self.folder / "merged" / f"{max(counts):06d}"
+        return max(counts), {path.name: read_arrays(path) for path in sorted(folder.iterdir())}
+
+    def keep_merged(self, count: int, states: dict[str, Arrays]) -> None:
+        """Keeps the states after so many shards, and then throws away what they were merged from."""
+        folder = self.folder / "merged"
+        temporary = folder / f".{count:06d}.part"
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        for fold, state in states.items():
+            write_arrays(temporary / fold, state)
+        commit_folder(temporary, folder / f"{count:06d}")
+        for path in folder.iterdir():
+            if path.name != f"{count:06d}":
+                shutil.rmtree(path)
+        for index in range(count):
+            for fold in states:
+                shutil.rmtree(self.shard(index) / "states" / fold, ignore_errors=True)
 
     def pack_path(self, index: int) -> Path:
         """Where a shard's packed pictures are."""
-        return self.folder / "shards" / f"{index:06d}" / "pack"
+        return self.shard(index) / "pack"
 
     def close(self) -> None:
         """Removes what only an unfinished atlas needs."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Lets another build work here."""
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+
+
+def locked(folder: Path) -> IO[bytes] | None:
+    """A lock that ends with this process, however it ends; AtlasInUse if another build holds it."""
+    if fcntl is None:
+        return None
+    stream = (folder / "lock").open("ab")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        raise AtlasInUse(
+            f"another build is at work in {folder.parent}", "wait until it has ended, or give another --out"
+        ) from error
+    return stream
 
 
 def empty(atlas: Path) -> None:

@@ -1,0 +1,168 @@
+"""The network as a build runs it: one layer after the other, each shown when it is computed and then forgotten.
+
+Nothing is kept for later, so large images of many layers need no memory, and values are reduced while they are still
+in the processor's cache. BatchNorm is folded into the convolution or linear layer before it where nobody asked for the
+value between them (rounding differs from `Net.outputs` by about 1e-6 relative), and rectifiers and sums overwrite
+what they read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import getitem
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from convscope.models.graph import VIEWS, operator_name
+from convscope.models.layers import Layer
+from convscope.models.net import Net
+from convscope.models.rectifiers import argument
+
+Shown = Callable[[str, Tensor], None]  # layer, N×C×H×W or N×C: to be read at once, for it is overwritten later
+FRESH = frozenset(["conv2d", "linear", "add", "getitem", "cat", "max_pool2d", "avg_pool2d", "mul", "addmm"])
+IN_PLACE = {
+    torch.ops.aten.relu.default: torch.ops.aten.relu_.default,
+    torch.ops.aten.hardtanh.default: torch.ops.aten.hardtanh_.default,
+    torch.ops.aten.add.Tensor: torch.ops.aten.add_.Tensor,
+    torch.ops.aten.silu.default: torch.ops.aten.silu_.default,
+    torch.ops.aten.hardswish.default: torch.ops.aten.hardswish_.default,
+}  # operators that may overwrite their first argument
+
+
+@dataclass(eq=False)
+class Step:
+    """One operator: what it reads, which values it is the last to read, and under which names it is shown."""
+
+    node: fx.Node
+    operator: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    done_with: tuple[fx.Node, ...] = ()
+    shown: list[tuple[str, Layer]] = field(default_factory=list)
+
+
+class Stream:
+    """A net prepared to show some of its layers for many batches, as fast as it can."""
+
+    def __init__(self, net: Net, names: Sequence[str]) -> None:
+        self.net = net
+        layers = [(name, net.layer(name)) for name in dict.fromkeys(names)]
+        asked = {layer.node for _, layer in layers}
+        self.weights: dict[fx.Node, Tensor] = {node: net.weights[key] for node, key in net.graph.weights.items()}
+        needed = set(asked)
+        for node in reversed(net.graph.nodes):
+            if node in needed:
+                needed.update(node.all_input_nodes)
+        nodes = [node for node in net.graph.nodes if node in needed]
+        folded = find_folds(nodes, asked)
+        self.steps = [self.step(node, folded) for node in nodes if node not in folded and not is_folded(node, folded)]
+        for step in self.steps:
+            step.shown = [(name, layer) for name, layer in layers if layer.node is step.node]
+        plan_memory(self.steps)
+
+    def step(self, node: fx.Node, folded: dict[fx.Node, fx.Node]) -> Step:
+        """The operator of a node; that of a folded BatchNorm's result is the convolution with other weights."""
+        source = node.args[0] if node.target is getitem else None
+        if isinstance(source, fx.Node) and source in folded:
+            before = folded[source]
+            weight, bias = self.fold(before, source)
+            operator = before.target
+            arguments = (before.args[0], weight, bias, *before.args[3:])
+            return Step(node, operator, arguments, dict(before.kwargs))  # type: ignore[arg-type]
+        operator = torch.ops.aten.reshape.default if node.target in VIEWS else node.target
+        return Step(node, operator, node.args, dict(node.kwargs))  # type: ignore[arg-type]
+
+    def fold(self, before: fx.Node, norm: fx.Node) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a convolution or linear layer with the BatchNorm after it in them."""
+        weight, bias = (self.constant(argument(before, place, key)) for place, key in ((1, "weight"), (2, "bias")))
+        gain, shift, mean, variance = (self.constant(source) for source in norm.args[1:5])
+        assert weight is not None and mean is not None and variance is not None
+        epsilon = float(norm.args[6])  # type: ignore[arg-type]
+        factor = (variance.double() + epsilon).rsqrt() * (1 if gain is None else gain.double())
+        start = (0 if bias is None else bias.double()) - mean.double()
+        moved = start * factor + (0 if shift is None else shift.double())
+        scaled = weight.double() * factor.view(-1, *[1] * (weight.ndim - 1))
+        return scaled.to(weight.dtype), moved.to(weight.dtype)
+
+    def constant(self, source: Any) -> Tensor | None:
+        """The weight behind an argument."""
+        return self.weights[source] if isinstance(source, fx.Node) else None
+
+    @torch.inference_mode()
+    def run(self, pixels: Tensor, show: Shown) -> None:
+        """N×3×H×W in [0, 1] → every layer asked for, in the order of computation, given to `show`."""
+        graph = self.net.graph
+        values: dict[fx.Node, Any] = dict(self.weights)
+        values[graph.pixels] = self.net.preprocess.normalise(pixels.to(self.net.device, graph.pixels.meta["val"].dtype))
+        for step in self.steps:
+            arguments, keywords = fx.node.map_arg(
+                (step.arguments, step.keywords), lambda source: values[source]
+            )
+            value = step.operator(*arguments, **keywords)
+            values[step.node] = value
+            for name, layer in step.shown:
+                show(name, layer.ordered(value))
+            for node in step.done_with:
+                del values[node]
+
+
+def find_folds(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node, fx.Node]:
+    """BatchNorm → the convolution or linear layer whose only reader it is, where nobody asked for the value between."""
+    found = {}
+    inside = set(nodes)
+    for node in nodes:
+        if operator_name(node) != "batch_norm" or node in asked:
+            continue
+        before = node.args[0]
+        if not isinstance(before, fx.Node) or operator_name(before) not in ("conv2d", "linear") or before in asked:
+            continue
+        alone = [user for user in before.users if user in inside] == [node]
+        weight = before.args[1]
+        readers = [user for user in node.users if user in inside]
+        if alone and isinstance(weight, fx.Node) and weight.op == "placeholder" and len(readers) == 1:
+            found[node] = before
+    return found
+
+
+def is_folded(node: fx.Node, folded: dict[fx.Node, fx.Node]) -> bool:
+    """Whether a convolution's work is done by a later step."""
+    return node in folded.values()
+
+
+def plan_memory(steps: Sequence[Step]) -> None:
+    """Frees every value after its last reader, and lets rectifiers and sums overwrite a value that they alone read."""
+    last: dict[fx.Node, Step] = {}
+    readers: dict[fx.Node, list[Step]] = {}
+    for step in steps:
+        for source in sources_of(step):
+            last[source] = step
+            readers.setdefault(source, []).append(step)
+    made = {step.node: step for step in steps}
+    for step in steps:
+        step.done_with = tuple(node for node, reader in last.items() if reader is step and node in made)
+        first = step.arguments[0] if step.arguments else None
+        if step.operator in IN_PLACE and isinstance(first, fx.Node) and first in made and readers[first] == [step]:
+            fresh = operator_name(made[first].node) in FRESH and own_memory(made[first])
+            same = shape_of(first) == shape_of(step.node) and not any(
+                argument is first for argument in step.arguments[1:]
+            )
+            if fresh and same:
+                step.operator = IN_PLACE[step.operator]  # type: ignore[index]
+
+
+def own_memory(step: Step) -> bool:
+    """Whether a step's value shares no memory with another one: a getitem only where it stands for a convolution."""
+    return step.node.target is not getitem or step.operator is not getitem
+
+
+def sources_of(step: Step) -> list[fx.Node]:
+    """The nodes that a step reads."""
+    found: list[fx.Node] = []
+    fx.node.map_arg((step.arguments, step.keywords), found.append)
+    return list(dict.fromkeys(found))
+
+
+def shape_of(node: fx.Node) -> tuple[Any, ...]:
+    """A node's shape, the batch as a symbol."""
+    return tuple(str(size) for size in node.meta["val"].shape)

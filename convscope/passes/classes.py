@@ -1,0 +1,73 @@
+"""What excites a unit: the mean of its maxima over the images of each predicted class."""
+
+from typing import Any
+
+import numpy as np
+
+from convscope.passes.fold import Batch, Fold, Followed, State, Units
+from convscope.passes.vitals import batch_values
+
+KEPT = 5  # classes a unit
+
+
+class Classes(Fold):
+    """Per unit the predicted classes whose images excite it most, on average."""
+
+    name = "classes"
+
+    def __init__(self, layers: tuple[Followed, ...]) -> None:
+        self.units = Units(layers)
+
+    def describe(self) -> dict[str, Any]:
+        """How many classes a unit keeps."""
+        return {"kept": KEPT}
+
+    def none(self) -> State:
+        """No class was predicted yet."""
+        return {
+            "classes": np.zeros(0, np.int32),
+            "counts": np.zeros(0, np.int64),
+            "sums": np.zeros((0, self.units.count)),
+        }
+
+    def add(self, state: State, batch: Batch) -> None:
+        """Each image adds to the class that the net sees in it."""
+        values = batch_values(self.units, batch).astype(np.float64)
+        classes, own = np.unique(batch.scores.argmax(axis=1), return_inverse=True)
+        if not np.isin(classes, state["classes"]).all():
+            fresh = {"classes": classes.astype(np.int32), "counts": np.zeros(len(classes), np.int64)}
+            state.update(self.merge(state, {**fresh, "sums": np.zeros((len(classes), self.units.count))}))
+        where = np.searchsorted(state["classes"], classes)
+        for image, position in enumerate(where[own]):
+            state["counts"][position] += 1
+            state["sums"][position] += values[image]
+
+    def merge(self, one: State, other: State) -> State:
+        """Counts and sums of each class added."""
+        classes = np.union1d(one["classes"], other["classes"]).astype(np.int32)
+        found: State = {
+            "classes": classes,
+            "counts": np.zeros(len(classes), np.int64),
+            "sums": np.zeros((len(classes), self.units.count)),
+        }
+        for state in (one, other):
+            where = np.searchsorted(classes, state["classes"])
+            found["counts"][where] += state["counts"]
+            found["sums"][where] += state["sums"]
+        return found
+
+    def finish(self, state: State) -> State:
+        """classes (U, 5) by falling mean with -1 where there are fewer, means (U, 5), counts (U, 5) of images."""
+        means = state["sums"] / np.maximum(state["counts"], 1)[:, None]
+        order = np.argsort(-means, axis=0, kind="stable")[:KEPT].T
+        shape = (self.units.count, KEPT)
+        found: State = {
+            "classes": np.full(shape, -1, np.int32),
+            "means": np.full(shape, np.nan, np.float32),
+            "counts": np.zeros(shape, np.int64),
+        }
+        kept = order.shape[1]
+        found["classes"][:, :kept] = state["classes"][order]
+        found["means"][:, :kept] = np.take_along_axis(means.T, order, axis=1)
+        found["counts"][:, :kept] = state["counts"][order]
+        return found

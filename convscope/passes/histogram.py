@@ -1,0 +1,48 @@
+"""Histograms whose range need not be known beforehand, and that come out the same in any order of the values.
+
+Each unit has 64 equal bins from -2^e to 2^e. Where a value lies beyond, e grows and neighbouring bins join in pairs,
+so the counts depend on the values alone.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 64
+LOWEST = -40  # the smallest exponent: values below 2^-40 are as good as 0
+
+Counts = NDArray[np.int32]  # (U, 64)
+Exponents = NDArray[np.int16]  # (U,)
+
+
+def exponents_of(values: NDArray[np.float32]) -> Exponents:
+    """(n, U) finite values → (U,) the smallest e with all values in [-2^e, 2^e)."""
+    high, low = values.max(axis=0, initial=0), values.min(axis=0, initial=0)
+    _, above = np.frexp(high)  # high < 2^above
+    mantissa, below = np.frexp(low)
+    below = np.where(mantissa == -0.5, below - 1, below)  # -2^e itself still fits
+    return np.maximum(np.maximum(np.where(high > 0, above, LOWEST), np.where(low < 0, below, LOWEST)), LOWEST).astype(
+        np.int16
+    )
+
+
+def widen(counts: Counts, exponents: Exponents, wanted: Exponents) -> None:
+    """Brings counts into the bins of greater exponents, both in place."""
+    empty = counts.any(axis=1) == 0
+    exponents[empty] = wanted[empty]
+    while len(narrow := np.flatnonzero(wanted > exponents)):
+        half = counts[narrow].reshape(-1, BINS // 2, 2).sum(axis=2, dtype=np.int32)
+        counts[narrow] = np.pad(half, ((0, 0), (BINS // 4, BINS // 4)))
+        exponents[narrow] += 1
+
+
+def count(counts: Counts, exponents: Exponents, values: NDArray[np.float32]) -> None:
+    """Adds (n, U) finite values to the counts, in place; all lie within the exponents."""
+    units = np.arange(values.shape[1]) * BINS
+    scale = np.ldexp(BINS / 2, -exponents.astype(np.int32))
+    index = np.floor(values * scale).astype(np.int64) + BINS // 2
+    np.add.at(counts.reshape(-1), (units + index).reshape(-1), np.int32(1))
+
+
+def edges(exponent: int) -> NDArray[np.float64]:
+    """(65,) the borders of the bins."""
+    return np.ldexp(np.linspace(-1, 1, BINS + 1), exponent)
