@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from convscope.models.net import Net
 from convscope.passes.build import build_atlas
 from convscope.store.opened import AtlasStore
 from convscope.studies.exemplars import Exemplars, exemplars
+from convscope.studies.health import Health, health
+from convscope.studies.vitals import Vitals, kept_codes, vitals
 from convscope.watch import SILENT, Watch
 
 if TYPE_CHECKING:
@@ -51,9 +53,29 @@ class Atlas:
         """H×W×3, 0–255: an image as the network saw it."""
         return self.store.pixels(row)
 
-    def exemplars(self, address: str | Address, *, k: int = 9) -> Exemplars:
-        """The patches that excite a unit most, best first; see convscope.studies.exemplars."""
-        return exemplars(self.store, address, k=k)
+    def exemplars(self, address: str | Address, **options: Any) -> Exemplars:
+        """The patches that excite a unit most, best first; k=9, directions=2. See convscope.studies.exemplars."""
+        return exemplars(self.store, address, **options)
+
+    def vitals(self, layer: str) -> Vitals:
+        """How alive the units of a layer are: arrays over its units. See convscope.studies.vitals."""
+        return vitals(self.store, layer)
+
+    def health(self) -> Health:
+        """The whole net at a glance: dead units, sparsity and locality through depth. See convscope.studies.health."""
+        return health(self.store)
+
+    @property
+    def code_layer(self) -> str:
+        """The layer whose values are the images' codes: the one before the classifier."""
+        return str(self.store.manifest["folds"]["codes"]["layers"][0])
+
+    def codes(self, layer: str | None = None) -> NDArray[np.float16]:
+        """(N, D) the codes of the images in the order of `images`, maps as their mean over places. UnknownLayer.
+
+        layer: one that the build kept codes of (codes=…); by default the one before the classifier.
+        """
+        return kept_codes(self.store, self.code_layer if layer is None else layer)
 
     def __repr__(self) -> str:
         net = self.store.manifest["net"]["name"]
@@ -76,6 +98,8 @@ def build(
     batch_size: int | None = None,
     seed: int = 0,
     k: int = 9,
+    directions: int = 16,
+    codes: Sequence[str] = (),
     overwrite: bool = False,
     watch: Watch = SILENT,
 ) -> Atlas:
@@ -83,11 +107,13 @@ def build(
 
     images: folder, glob, list of paths, CSV or Parquet of path and label, or a dataset. net: a Net, or a name for
     `load`. layers: whose units to follow (default: every rectified layer and the output). limit: a random sample of
-    so many images, drawn with `seed`. k: patches kept per unit. The same call goes on after it was stopped.
-    Raises NoImages, AtlasInUse, UnknownLayer, BuildStopped.
+    so many images, drawn with `seed`. k: patches kept per unit. directions: random directions a layer, as the control.
+    codes: layers whose codes are kept beside those before the classifier. The same call goes on after it was stopped.
+    Raises NoImages, AtlasInUse, UnknownLayer, BuildStopped, DiskFull.
     """
     found = load(net) if isinstance(net, str) else net
     if not isinstance(found, Net):
         raise BadOption(f"net is a Net or a name, not a {type(net).__name__}", "convscope.Net(module, …) makes one")
     options = {"engine": engine, "layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed}
-    return Atlas(build_atlas(images, found, out, **options, k=k, overwrite=overwrite, watch=watch))  # type: ignore[arg-type]
+    more = {"k": k, "directions": directions, "codes": codes, "overwrite": overwrite, "watch": watch}
+    return Atlas(build_atlas(images, found, out, **options, **more))  # type: ignore[arg-type]

@@ -26,9 +26,7 @@ def gradients_before(net: Net, pixels: Tensor, names: Sequence[str], seed: int =
         reached = [node for node in wanted if found[node].requires_grad]
         gradients = torch.autograd.grad((scores * weights).sum(), [found[node] for node in reached], allow_unused=True)
     known = {node: gradient for node, gradient in zip(reached, gradients, strict=True) if gradient is not None}
-    return {
-        name: layers[name].ordered(known.get(node, torch.zeros_like(found[node]))) for name, node in nodes.items()
-    }
+    return {name: layers[name].ordered(known.get(node, torch.zeros_like(found[node]))) for name, node in nodes.items()}
 
 
 def before(node: fx.Node) -> fx.Node:

@@ -77,7 +77,9 @@ class Stream:
         """Weight and bias of a convolution or linear layer with the BatchNorm after it in them."""
         weight, bias = (self.constant(argument(before, place, key)) for place, key in ((1, "weight"), (2, "bias")))
         gain, shift, mean, variance = (self.constant(source) for source in norm.args[1:5])
-        assert weight is not None and mean is not None and variance is not None
+        assert weight is not None
+        assert mean is not None
+        assert variance is not None
         epsilon = float(norm.args[6])  # type: ignore[arg-type]
         factor = (variance.double() + epsilon).rsqrt() * (1 if gain is None else gain.double())
         start = (0 if bias is None else bias.double()) - mean.double()
@@ -96,9 +98,7 @@ class Stream:
         values: dict[fx.Node, Any] = dict(self.weights)
         values[graph.pixels] = self.net.preprocess.normalise(pixels.to(self.net.device, graph.pixels.meta["val"].dtype))
         for step in self.steps:
-            arguments, keywords = fx.node.map_arg(
-                (step.arguments, step.keywords), lambda source: values[source]
-            )
+            arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), lambda source: values[source])
             value = step.operator(*arguments, **keywords)
             values[step.node] = value
             for name, layer in step.shown:

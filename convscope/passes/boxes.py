@@ -37,7 +37,5 @@ def looked_up(interval: Interval, axes: Sequence[str], index: dict[str, Any], mi
     if mixed and "C" in axes:
         units = list(axes).index("C")
         first, stop = first.min(axis=units, keepdims=True), stop.max(axis=units, keepdims=True)
-    cells = tuple(
-        index[name] if first.shape[axis] > 1 else np.zeros_like(index["N"]) for axis, name in enumerate(axes)
-    )
+    cells = tuple(index[name] if first.shape[axis] > 1 else np.zeros_like(index["N"]) for axis, name in enumerate(axes))
     return first[cells], stop[cells]

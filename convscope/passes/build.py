@@ -58,7 +58,11 @@ def build_atlas(
     Goes on where an unfinished build of the same work stopped. Raises NoImages, AtlasInUse, UnknownLayer,
     BuildStopped, DiskFull.
     """
-    check(engine, {"layers": layers, "codes": codes}, {"batch_size": batch_size, "limit": limit, "k": k, "directions": directions})
+    check(
+        engine,
+        {"layers": layers, "codes": codes},
+        {"batch_size": batch_size, "limit": limit, "k": k, "directions": directions},
+    )
     listing = list_images(images).outside(Path(out))
     for folder in atlases_among(listing):
         listing = listing.outside(folder)
@@ -134,7 +138,9 @@ def check(engine: str, names: Mapping[str, Sequence[str] | None], counts: Mappin
         if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
             raise BadOption(f"{option} is a whole number, not {number!r}")
         if number is not None and number < (0 if option == "directions" else 1):
-            raise BadOption(f"{option} is {number}", "give at least 1" + (", or 0 for none" if option == "directions" else ""))
+            raise BadOption(
+                f"{option} is {number}", "give at least 1" + (", or 0 for none" if option == "directions" else "")
+            )
 
 
 def follow(net: Net, names: Sequence[str] | None) -> tuple[Followed, ...]:

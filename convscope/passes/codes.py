@@ -33,7 +33,7 @@ class Codes(Fold):
         empty = {name_of(self.layers, name): np.zeros((0, size), np.float16) for name, size in self.sizes.items()}
         return {"rows": np.zeros(0, np.int64), **empty}
 
-    def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:
+    def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:  # noqa: ARG002
         """Takes a layer's values, maps as their mean over places."""
         values = output.float().mean((2, 3)) if output.ndim == 4 else output.float()
         batch.kept[self.name, layer] = values.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)

@@ -112,7 +112,9 @@ def peaks(output: Tensor) -> NDArray[np.float32]:
 
 def chosen_maps(output: Tensor, images: NDArray[np.intp]) -> NDArray[np.float32]:
     """N×C×H×W or N×C → (n, C, places) float32 of some of the images."""
-    found = output[images.tolist()].float().flatten(2) if output.ndim == 4 else output[images.tolist()].float()[..., None]
+    found = (
+        output[images.tolist()].float().flatten(2) if output.ndim == 4 else output[images.tolist()].float()[..., None]
+    )
     return found.cpu().numpy()
 
 

@@ -40,7 +40,7 @@ class Middle(Fold):
             "places": np.zeros((0, self.units.count, 2), np.int16),
         }
 
-    def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:
+    def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:  # noqa: ARG002
         """Finds the place of the greatest activation of each unit, for the images of the sample."""
         images = np.flatnonzero(batch.ranks < self.sample)
         if len(images) and output.ndim == 4:

@@ -56,9 +56,7 @@ class Strongest(Fold):
         """Lets the batch's images compete with those kept so far."""
         self.compete(state, batch, layer, batch.peaks[layer], output)
 
-    def compete(
-        self, state: State, batch: Batch, layer: str, values: NDArray[np.float32], output: Tensor
-    ) -> None:
+    def compete(self, state: State, batch: Batch, layer: str, values: NDArray[np.float32], output: Tensor) -> None:
         """The same for any values (n, units) and the maps N×units×H×W that they are the greatest values of."""
         first_of_content = batch.distinct
         values = values[first_of_content].T
@@ -115,9 +113,7 @@ class Strongest(Fold):
         return {**found, "drives": found["values"], "values": np.minimum(found["values"], limits[:, None])}
 
 
-def fill_places(
-    places: NDArray[np.int16], source: NDArray[np.int64], units: NDArray[np.intp], output: Tensor
-) -> None:
+def fill_places(places: NDArray[np.int16], source: NDArray[np.int64], units: NDArray[np.intp], output: Tensor) -> None:
     """Looks up the place of the greatest value for entries (row of the table, rank) with a source image, in place.
 
     Few images are among a unit's best, so this is cheaper than finding the place of every greatest value. Where a

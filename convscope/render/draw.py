@@ -5,8 +5,10 @@ from functools import singledispatch
 
 from convscope.errors import BadOption
 from convscope.render.figure import Panel, compose, page
+from convscope.render.filters import filter_panels
 from convscope.render.panels import Tile, TileRow, Tiles
 from convscope.studies.exemplars import Exemplars
+from convscope.techniques.filters import Filters
 
 
 @singledispatch
@@ -19,6 +21,12 @@ def draw(result: object) -> tuple[Panel, ...]:
 def draw_exemplars(result: Exemplars) -> tuple[Panel, ...]:
     """The R-CNN picture of one unit (Girshick et al. 2014, figure 4)."""
     return (exemplar_tiles([result]),)
+
+
+@draw.register
+def draw_filters(result: Filters) -> tuple[Panel, ...]:
+    """The filters, slices of some, and their roughness beside its controls (CS231n: Conv/FC filters)."""
+    return filter_panels(result)
 
 
 def exemplar_tiles(units: Sequence[Exemplars]) -> Tiles:

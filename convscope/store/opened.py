@@ -70,9 +70,19 @@ class AtlasStore:
                 start += order[record["name"]]
         return found
 
+    def of_layer(self, layer: str, name: str) -> NDArray[Any]:
+        """The part of an array over all units that belongs to a followed layer."""
+        start, count = self.followed[layer]
+        return self.array(name)[start : start + count]
+
     def array(self, name: str) -> NDArray[Any]:
         """An array of the atlas by name, mapped into memory."""
         return read_array(self.folder / f"{name}.npy")
+
+    def codes(self, layer: str) -> NDArray[np.float16]:
+        """(N, D) the codes of a layer in the order of the images, mapped into memory."""
+        kept: list[str] = self.manifest["folds"]["codes"]["layers"]
+        return self.array(f"codes/{kept.index(layer)}")
 
     def packed(self, row: int) -> bytes:
         """An image as the network saw it, as the bytes of a lossless WebP file."""

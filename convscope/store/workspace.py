@@ -28,8 +28,21 @@ except ImportError:  # Windows has no such locks; two builds in one folder are t
 FORMAT = 2  # of atlases and shards; another one is never mixed in
 MANIFEST = "manifest.json"
 OWN = {
-    MANIFEST, "images.parquet", "skipped.parquet", "packs", "unfinished", "strongest", "directions", "middle", "vitals",
-    "places", "gradients", "classes", "codes", "filters", "maps",
+    MANIFEST,
+    "images.parquet",
+    "skipped.parquet",
+    "packs",
+    "unfinished",
+    "strongest",
+    "directions",
+    "middle",
+    "vitals",
+    "places",
+    "gradients",
+    "classes",
+    "codes",
+    "filters",
+    "maps",
 }  # all that an atlas holds
 
 

@@ -1,9 +1,10 @@
-"""A unit's strongest patches: the regions of the images that excite it most, with their receptive boxes.
+"""A unit's strongest patches, with their receptive boxes, and beside them its middle and random directions.
 
-Girshick et al. 2014, Rich feature hierarchies, section 3.1 and figure 4 (arXiv:1311.2524).
+Girshick et al. 2014, Rich feature hierarchies, section 3.1 and figure 4 (arXiv:1311.2524). The control: Szegedy et
+al. 2014, Intriguing properties of neural networks, section 3 (arXiv:1312.6199).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, overload
 
@@ -59,6 +60,23 @@ class Patch:
 
 
 @dataclass(frozen=True, eq=False)
+class Direction:
+    """A random direction in the space of a layer's units: the control, with its own strongest patches."""
+
+    number: int
+    patches: tuple[Patch, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Excited:
+    """A predicted class whose images excite a unit."""
+
+    name: str
+    mean: float  # of the unit's greatest activation over the class's images
+    images: int  # how many they are
+
+
+@dataclass(frozen=True, eq=False)
 class Exemplars(Result):
     """The patches of one unit, best first: a sequence of Patch."""
 
@@ -70,6 +88,10 @@ class Exemplars(Result):
     net: str
     images: int  # how many images were looked at
     patches: tuple[Patch, ...] = field(repr=False)
+    middle: tuple[Patch, ...] = field(repr=False)  # around the median of the images that excite it
+    middle_sample: int  # how many images the median is taken from
+    directions: tuple[Direction, ...] = field(repr=False)
+    classes: tuple[Excited, ...] = field(repr=False)  # what excites it, by falling mean
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -97,6 +119,10 @@ class Exemplars(Result):
             "values": np.array([patch.value for patch in self], np.float32),
             "places": np.array([patch.place for patch in self], np.int64).reshape(-1, 2),
             "boxes": np.array([patch.box for patch in self], np.float64).reshape(-1, 4),
+            "middle_rows": np.array([patch.row for patch in self.middle], np.int64),
+            "middle_values": np.array([patch.value for patch in self.middle], np.float32),
+            "direction_rows": np.array([[p.row for p in one.patches] for one in self.directions], np.int64),
+            "direction_values": np.array([[p.value for p in one.patches] for one in self.directions], np.float32),
         }
 
 
@@ -106,23 +132,19 @@ def exemplars(
     address: str | Address,
     *,
     k: Annotated[int, Field(ge=1, description="how many patches")] = 9,
+    directions: Annotated[int, Field(ge=0, description="how many random directions, as the control")] = 2,
 ) -> Exemplars:
     """The k patches that excite a unit most ("features.3:17", "class:pomeranian"), best first, one an image.
 
-    Fewer where the atlas holds fewer. Raises UnknownLayer, BadAddress.
+    Fewer where the atlas holds fewer. Beside them images from the middle of the unit's distribution, random
+    directions of its layer as the control, and the predicted classes that excite it. Raises UnknownLayer, BadAddress.
     """
     layer, unit = find_unit(store, Address.parse(address))
-    start, _ = store.followed[layer]
-    rows, values, places, boxes = (
-        store.array(f"strongest/{name}")[start + unit] for name in ("rows", "values", "places", "boxes")
-    )
     names = store.manifest["net"]["labels"]
-    patches = [
-        make_patch(store, int(row), float(value), Place(*map(int, place)), Box(*map(float, box)))
-        for row, value, place, box in zip(rows, values, places, boxes, strict=True)
-        if row >= 0
-    ][:k]
     output = layer == store.manifest["net"]["output"]
+    start, _ = store.followed[layer]
+    count = store.manifest["folds"]["directions"]["count"]
+    first = list(store.followed).index(layer) * count
     return Exemplars(
         f"{layer}:{unit}",
         layer,
@@ -131,7 +153,35 @@ def exemplars(
         "score (logit)" if output else "activation",
         store.manifest["net"]["name"],
         len(store.images),
-        tuple(patches),
+        read_patches(store, "strongest", start + unit, k),
+        read_patches(store, "middle", start + unit, k),
+        int(store.manifest["folds"]["middle"]["sample"]),
+        tuple(
+            Direction(number, read_patches(store, "directions", first + number, k))
+            for number in range(min(directions, count))
+        ),
+        excited_by(store, start + unit),
+    )
+
+
+def read_patches(store: AtlasStore, fold: str, position: int, k: int) -> tuple[Patch, ...]:
+    """What a fold kept for one unit or direction."""
+    kept = (store.array(f"{fold}/{name}")[position][:k] for name in ("rows", "values", "places", "boxes"))
+    return tuple(
+        make_patch(store, int(row), float(value), Place(*map(int, place)), Box(*map(float, box)))
+        for row, value, place, box in zip(*kept, strict=True)
+        if row >= 0
+    )
+
+
+def excited_by(store: AtlasStore, position: int) -> tuple[Excited, ...]:
+    """The predicted classes with the greatest means, above 0."""
+    names = store.manifest["net"]["labels"]
+    kept = (store.array(f"classes/{name}")[position].tolist() for name in ("classes", "means", "counts"))
+    return tuple(
+        Excited(names[number] if names else f"class {number}", mean, images)
+        for number, mean, images in zip(*kept, strict=True)
+        if number >= 0 and mean > 0
     )
 
 
@@ -145,26 +195,31 @@ def make_patch(store: AtlasStore, row: int, value: float, place: Place, box: Box
     return Patch(row, value, place, Placement(**image).to_original(box), box, label, store)
 
 
-def find_unit(store: AtlasStore, address: Address) -> tuple[str, int]:
-    """The followed layer and the unit that an address names; UnknownLayer, BadAddress."""
+def find_layer(store: AtlasStore, name: str) -> Mapping[str, Any]:
+    """The record of a followed layer by any of its names, "class" being the output; UnknownLayer, BadAddress."""
     net = store.manifest["net"]
-    name = net["output"] if address.layer == OUTPUT else address.layer
+    name = net["output"] if name == OUTPUT else name
     if name not in store.layers:
         raise unknown_layer(net["name"], name, list(store.layers))
     record = store.layers[name]
     if record["name"] not in store.followed:
         raise BadAddress(
-            f"the build did not follow {name}, a {record['kind']}",
-            f"followed are {', '.join(store.followed)}",
+            f"the build did not follow {name}, a {record['kind']}", f"followed are {', '.join(store.followed)}"
         )
-    unit = address.unit
+    return record
+
+
+def find_unit(store: AtlasStore, address: Address) -> tuple[str, int]:
+    """The followed layer and the unit that an address names; UnknownLayer, BadAddress."""
+    record = find_layer(store, address.layer)
+    name, unit = record["name"], address.unit
     if unit is None:
         raise BadAddress(f"{address} names no unit", f'say which, e.g. "{name}:0"')
     if isinstance(unit, str):
-        unit = Labels(tuple(net["labels"] or ())).find(unit)
+        unit = Labels(tuple(store.manifest["net"]["labels"] or ())).find(unit)
     if unit >= record["shape"][0]:
         raise BadAddress(f"{name} has {record['shape'][0]} units, so {unit} is none", "units count from 0")
-    return record["name"], unit
+    return name, unit
 
 
 def surroundings(picture: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.uint8], Box]:

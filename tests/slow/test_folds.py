@@ -129,7 +129,9 @@ def test_places_equal_their_definitions(data: tuple) -> None:
         maps = [maps_of(data, row, unit) for row in sampled]
         values = [float(value) for one in maps for value in one.flat]
         mean = sum(values) / len(values)
-        assert result["active_places"][unit] == pytest.approx(sum(value > 0 for value in values) / len(values), rel=1e-6)
+        assert result["active_places"][unit] == pytest.approx(
+            sum(value > 0 for value in values) / len(values), rel=1e-6
+        )
         assert result["mean_places"][unit] == pytest.approx(mean, rel=1e-6, abs=1e-7)
         deviation = math.sqrt(max(sum(value**2 for value in values) / len(values) - mean**2, 0))
         assert result["std_places"][unit] == pytest.approx(deviation, rel=1e-4, abs=1e-3)
@@ -163,9 +165,7 @@ def test_sparsity_has_its_known_ends() -> None:
     maps = np.zeros((2, 3, 2, 3), np.float32)
     maps[0] = 2.0
     maps[1, 1, 1, 2] = 5.0
-    even, alone = (
-        fold.finish(state_of(fold, [row], (maps, np.ones((2, 5), np.float32), [1, 2]))) for row in (0, 1)
-    )
+    even, alone = (fold.finish(state_of(fold, [row], (maps, np.ones((2, 5), np.float32), [1, 2]))) for row in (0, 1))
     assert even["layer_hoyer"][0] == pytest.approx(0, abs=1e-6)
     assert alone["layer_hoyer"][0] == pytest.approx(1)
     assert even["layer_treves_rolls"][0] == pytest.approx(1)
