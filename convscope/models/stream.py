@@ -148,7 +148,7 @@ def plan_memory(steps: Sequence[Step]) -> None:
                 argument is first for argument in step.arguments[1:]
             )
             if fresh and same:
-                step.operator = IN_PLACE[step.operator]  # type: ignore[index]
+                step.operator = IN_PLACE[step.operator]
 
 
 def own_memory(step: Step) -> bool:

@@ -35,7 +35,7 @@ class Classes(Fold):
         values = batch_values(self.units, batch).astype(np.float64)
         classes, own = np.unique(batch.scores.argmax(axis=1), return_inverse=True)
         if not np.isin(classes, state["classes"]).all():
-            fresh = {"classes": classes.astype(np.int32), "counts": np.zeros(len(classes), np.int64)}
+            fresh: State = {"classes": classes.astype(np.int32), "counts": np.zeros(len(classes), np.int64)}
             state.update(self.merge(state, {**fresh, "sums": np.zeros((len(classes), self.units.count))}))
         where = np.searchsorted(state["classes"], classes)
         for image, position in enumerate(where[own]):

@@ -60,7 +60,8 @@ def random_directions(layer: str, units: int, count: int, seed: int) -> NDArray[
     random = np.random.default_rng([seed, zlib.crc32(layer.encode())])
     found = random.standard_normal((count, units))
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return (found / np.maximum(lengths, 1e-30)).astype(np.float32)
+    unit: NDArray[np.float32] = (found / np.maximum(lengths, 1e-30)).astype(np.float32)
+    return unit
 
 
 def widely(along: Tensor) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convscope.passes.fold import Fold, State
+from convscope.store.files import Arrays
 from convscope.store.workspace import Workspace
 
 EVERY = 16  # shards between two savings: until then their states are on the disk one by one
@@ -18,13 +19,13 @@ class Merger:
         self.saved = self.count
         self.states: dict[str, State] = kept or {name: fold.none() for name, fold in self.folds.items()}
 
-    def advance(self, fresh: Mapping[int, Mapping[str, State]] | None = None) -> None:
+    def advance(self, fresh: Mapping[int, Mapping[str, Arrays]] | None = None) -> None:
         """Merges every shard that is there and comes next; `fresh` are states that need not be read again."""
         present = self.workspace.finished()
         while self.count in present:
             own = (fresh or {}).get(self.count)
             for name, fold in self.folds.items():
-                state = own[name] if own else self.workspace.state(self.count, name)
+                state = dict(own[name]) if own else self.workspace.state(self.count, name)
                 self.states[name] = fold.merge(self.states[name], state)
             self.count += 1
             if self.count - self.saved >= EVERY:

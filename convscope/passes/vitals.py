@@ -80,4 +80,4 @@ def batch_values(units: Units, batch: Batch) -> Any:
     """(n, U) the greatest activations of a batch: the drives, cut off at their ceilings."""
     parts = [np.minimum(batch.peaks[layer.name], np.float32(layer.ceiling)) for layer in units.layers]
     found = np.concatenate([np.zeros((len(batch), 0), np.float32), *parts], axis=1)
-    return np.nan_to_num(found, nan=0, posinf=np.finfo(np.float32).max, neginf=0)
+    return np.nan_to_num(found, nan=0, posinf=float(np.finfo(np.float32).max), neginf=0)

@@ -1,6 +1,7 @@
 """An atlas while it is being built: a folder of finished shards beside the key of the work they belong to."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,8 +23,10 @@ from convscope.store.files import (
 
 try:
     import fcntl
+
+    locks: Any = fcntl
 except ImportError:  # Windows has no such locks; two builds in one folder are then not told apart
-    fcntl = None  # type: ignore[assignment]
+    locks = None
 
 FORMAT = 2  # of atlases and shards; another one is never mixed in
 MANIFEST = "manifest.json"
@@ -53,7 +56,7 @@ class Partial:
     images: pa.Table
     skipped: pa.Table
     pack: bytes
-    states: dict[str, Arrays]  # fold → its state
+    states: Mapping[str, Arrays]  # fold → its state
 
 
 class Workspace:
@@ -124,7 +127,7 @@ class Workspace:
         folder = self.folder / "merged" / f"{max(counts):06d}"
         return max(counts), {path.name: read_arrays(path) for path in sorted(folder.iterdir())}
 
-    def keep_merged(self, count: int, states: dict[str, Arrays]) -> None:
+    def keep_merged(self, count: int, states: Mapping[str, Arrays]) -> None:
         """Keeps the states after so many shards, and then throws away what they were merged from."""
         folder = self.folder / "merged"
         temporary = folder / f".{count:06d}.part"
@@ -158,11 +161,11 @@ class Workspace:
 
 def locked(folder: Path) -> IO[bytes] | None:
     """A lock that ends with this process, however it ends; AtlasInUse if another build holds it."""
-    if fcntl is None:
+    if locks is None:
         return None
     stream = (folder / "lock").open("ab")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.flock(stream, locks.LOCK_EX | locks.LOCK_NB)
     except OSError as error:
         stream.close()
         raise AtlasInUse(
