@@ -100,6 +100,7 @@ def build(
     k: int = 9,
     directions: int = 16,
     codes: Sequence[str] = (),
+    full_decode: bool = False,
     overwrite: bool = False,
     watch: Watch = SILENT,
 ) -> Atlas:
@@ -108,12 +109,15 @@ def build(
     images: folder, glob, list of paths, CSV or Parquet of path and label, or a dataset. net: a Net, or a name for
     `load`. layers: whose units to follow (default: every rectified layer and the output). limit: a random sample of
     so many images, drawn with `seed`. k: patches kept per unit. directions: random directions a layer, as the control.
-    codes: layers whose codes are kept beside those before the classifier. The same call goes on after it was stopped.
+    codes: layers whose codes are kept beside those before the classifier. full_decode: every JPEG with all its pixels;
+    otherwise large ones are decoded at 1/2, 1/4 or 1/8 of their size where twice what the net resizes to remains.
+    The same call goes on after it was stopped.
     Raises NoImages, AtlasInUse, UnknownLayer, BuildStopped, DiskFull.
     """
     found = load(net) if isinstance(net, str) else net
     if not isinstance(found, Net):
         raise BadOption(f"net is a Net or a name, not a {type(net).__name__}", "convscope.Net(module, …) makes one")
     options = {"engine": engine, "layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed}
-    more = {"k": k, "directions": directions, "codes": codes, "overwrite": overwrite, "watch": watch}
+    more = {"k": k, "directions": directions, "codes": codes, "full_decode": full_decode}
+    more |= {"overwrite": overwrite, "watch": watch}
     return Atlas(build_atlas(images, found, out, **options, **more))  # type: ignore[arg-type]

@@ -38,7 +38,7 @@ def pictures(demo: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     from convscope import open_atlas
-    from convscope.render.draw import exemplar_tiles
+    from convscope.render.exemplars import exemplar_tiles
     from convscope.render.figure import compose
 
     atlas = open_atlas(demo / "atlas")

@@ -1,4 +1,4 @@
-"""From whatever a picture's numbers mean (palette, 16 bits, floats, ink, alpha) to RGB bytes."""
+"""From whatever a picture's numbers mean (palette, 16 bits, floats, ink, alpha) to RGB."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,19 +7,19 @@ from PIL import Image
 from convscope.errors import UnreadableImage
 
 
-def rgb_bytes(image: Image.Image) -> NDArray[np.uint8]:
-    """A loaded picture of any mode → H×W×3 RGB, 0–255, alpha laid on white; UnreadableImage if out of range.
+def rgb_image(image: Image.Image) -> Image.Image:
+    """A loaded picture of any mode → a new RGB one, alpha laid on white; UnreadableImage if out of range.
 
     Colour profiles are not applied, as nowhere in the training of ConvNets. Of 16-bit colour (not grey),
     Pillow keeps the upper byte.
     """
     if image.mode == "F":
-        return _three_times(bytes_from_floats(np.asarray(image)))
+        return Image.fromarray(bytes_from_floats(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
-        return _three_times(_bytes_from_long_grey(image))
+        return Image.fromarray(_bytes_from_long_grey(image)).convert("RGB")
     if image.has_transparency_data:
         return _on_white(image)
-    return np.array(image.convert("RGB"))  # a copy: asarray's view is read-only, which torch warns of
+    return image.convert("RGB")
 
 
 def bytes_from_floats(values: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -64,15 +64,10 @@ def _bytes_from_long_grey(image: Image.Image) -> NDArray[np.uint8]:
     return grey.astype(np.uint8)
 
 
-def _on_white(image: Image.Image) -> NDArray[np.uint8]:
-    """A picture with alpha → H×W×3, (colour·alpha + 255·(255 − alpha)) / 255 rounded."""
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with alpha → RGB, (colour·alpha + 255·(255 − alpha)) / 255 rounded."""
     # Pillow knows no way from La to RGBA but through LA.
     full = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     page = Image.new("RGB", full.size, "white")
     page.paste(full.convert("RGB"), mask=full.getchannel("A"))
-    return np.array(page)
-
-
-def _three_times(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """H×W → H×W×3."""
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return page

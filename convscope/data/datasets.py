@@ -8,7 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from convscope.data.picture import Least, Picture
 from convscope.data.reasons import reason
 from convscope.data.tensors import pixels_of
 from convscope.errors import UnreadableImage
@@ -60,6 +62,11 @@ class DatasetItem:
         digest = hashlib.sha256(repr(pixels.shape).encode())
         digest.update(pixels.tobytes())
         return digest.hexdigest(), pixels
+
+    def picture(self, least: Least | None = None) -> tuple[str, Picture]:  # noqa: ARG002 (it gives pixels, no file)
+        """The same as a picture, always in full; UnreadableImage."""
+        content, pixels = self.read()
+        return content, Picture.whole(Image.fromarray(pixels))
 
     def stamp(self) -> tuple[str, str | None]:
         """The content hash, or why there is none, and the label; reads the item."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.data.decode import read_file
+from convscope.data.decode import read_picture
+from convscope.data.picture import Least, Picture
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,12 @@ class ImageFile:
 
     def read(self) -> tuple[str, NDArray[np.uint8]]:
         """The content hash (sha256 of the file, hex) and H×W×3 RGB, 0–255; UnreadableImage."""
-        return read_file(self.path)
+        content, picture = self.picture()
+        return content, picture.pixels
+
+    def picture(self, least: Least | None = None) -> tuple[str, Picture]:
+        """The same with the picture, of a large JPEG in a smaller size of which `least` remains; UnreadableImage."""
+        return read_picture(self.path, least)
 
     def stamp(self) -> tuple[int, int]:
         """Size in bytes and time of change in ns; (-1, 0) for a file that is missing."""

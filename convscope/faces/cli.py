@@ -53,6 +53,9 @@ def build(
     batch_size: Annotated[int | None, Parameter(help="images in one forward")] = None,
     seed: Annotated[int, Parameter(help="of the sample")] = 0,
     k: Annotated[int, Parameter(help="patches kept per unit")] = 9,
+    full_decode: Annotated[
+        bool, Parameter(negative="", help="decode large JPEGs with all their pixels: slower, and exact")
+    ] = False,
     overwrite: Annotated[bool, Parameter(negative="", help="throw away the atlas that is in --out")] = False,
     weights: Weights = None,
     pretrained: Random = True,
@@ -67,7 +70,8 @@ def build(
     found = open_net(net, weights, pretrained, device)
     with Bar("build") as bar:
         options = {"layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed, "k": k}
-        atlas = build_atlas(images, found, out, **options, overwrite=overwrite, watch=bar)  # type: ignore[arg-type]
+        more = {"full_decode": full_decode, "overwrite": overwrite, "watch": bar}
+        atlas = build_atlas(images, found, out, **options, **more)  # type: ignore[arg-type]
         lost = len(atlas.skipped)
         bar.say(f"{len(atlas.images):,} images" + (f", {lost:,} files skipped (see the report)" if lost else ""))
         bar.say(f"next: convscope report {out} --out report.html")

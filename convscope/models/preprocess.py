@@ -10,8 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from convscope.arrays import Box
+from convscope.data.picture import Picture
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+REMAINING = 2  # times the resized height and width must remain of an image that is decoded in a smaller size
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class Preprocess:
         scale = max(self.size[0] / height, self.size[1] / width)
         return max(self.size[0], round(height * scale)), max(self.size[1], round(width * scale))
 
+    def least(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that must at least remain of an original that is decoded in a smaller size."""
+        if (height, width) == self.size:
+            return height, width
+        tall, wide = self.resized(height, width)
+        return REMAINING * tall, REMAINING * wide
+
     def place(self, height: int, width: int) -> Placement:
         """Where the input lies in an original of that size; an image of just the net's size is taken as it is."""
         if (height, width) == self.size:
@@ -74,16 +83,17 @@ class Preprocess:
         row_scale, column_scale = height / tall, width / wide
         return Placement(height, width, top * row_scale, left * column_scale, row_scale, column_scale)
 
-    def crop(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Placement]:
-        """H×W×3 uint8 → the input as uint8, and where it lies.
+    def crop(self, image: NDArray[np.uint8] | Picture) -> tuple[NDArray[np.uint8], Placement]:
+        """H×W×3 uint8, or what decoding gave → the input as uint8, and where it lies in the original.
 
         Only the part that is needed is resized, so that a 20,000×3 strip costs no more than a photo; Pillow's
         filters reach beyond that part, and give what resizing the whole image and then cropping would.
         """
-        placement = self.place(*image.shape[:2])
-        if image.shape[:2] == self.size:
-            return image, placement
-        part = resample(Image.fromarray(image), placement, self.size, self.interpolation)
+        picture = image if isinstance(image, Picture) else Picture.whole(Image.fromarray(image))
+        placement = self.place(picture.height, picture.width)
+        if (picture.height, picture.width) == self.size:
+            return picture.pixels, placement
+        part = resample(picture, placement, self.size, self.interpolation)
         return np.asarray(part), placement
 
     def crop_float(self, image: Tensor) -> tuple[Tensor, Placement]:
@@ -91,7 +101,7 @@ class Preprocess:
         placement = self.place(*image.shape[1:])
         if tuple(image.shape[1:]) == self.size:
             return image.clone(), placement
-        planes = [Image.fromarray(plane) for plane in image.detach().cpu().float().numpy()]
+        planes = [Picture.whole(Image.fromarray(plane)) for plane in image.detach().cpu().float().numpy()]
         parts = [np.array(resample(plane, placement, self.size, self.interpolation)) for plane in planes]
         return torch.from_numpy(np.stack(parts)).clamp(0, 1).to(image.device), placement
 
@@ -103,9 +113,16 @@ class Preprocess:
         return (pixels - mean) / std
 
 
-def resample(image: Image.Image, placement: Placement, size: tuple[int, int], filter_name: str) -> Image.Image:
-    """The part of an image under the input, at the input's size."""
+def resample(picture: Picture, placement: Placement, size: tuple[int, int], filter_name: str) -> Image.Image:
+    """The part of a picture under the input, at the input's size."""
     bottom = min(placement.top + size[0] * placement.row_scale, placement.height)
     right = min(placement.left + size[1] * placement.column_scale, placement.width)
-    method = Image.Resampling[filter_name.upper()]
-    return image.resize((size[1], size[0]), method, box=(placement.left, placement.top, right, bottom))
+    extent = picture.extent
+    tall, wide = extent.height / placement.height, extent.width / placement.width  # 1 where nothing was shrunk
+    box = (
+        extent.left + placement.left * wide,
+        extent.top + placement.top * tall,
+        min(extent.left + right * wide, extent.right),
+        min(extent.top + bottom * tall, extent.bottom),
+    )
+    return picture.image.resize((size[1], size[0]), Image.Resampling[filter_name.upper()], box=box)

@@ -92,13 +92,13 @@ def drawn(weights: Weights, draws: int, random: np.random.Generator, draw: Draw,
     if weights.shape[2:] == (1, 1):
         nothing = np.full(draws, np.nan)
         return Control(roughness(weights), roughness(weights), nothing, nothing)
-    example = np.concatenate([roughness(draw(part, random)) for part in parts_of(weights)])
     strongest = strongest_slices(weights, draws)
     table, entropies = np.empty((draws, len(weights))), np.empty(draws)
     for index in range(draws):
         sample = draw(strongest, random)
         table[index], entropies[index] = roughness(sample), pattern_entropy(sample)
         told(index + 1, draws)
+    example = np.concatenate([roughness(draw(part, random)) for part in parts_of(weights)])
     return Control(table.mean(0), example, np.array([mean_of(row) for row in table]), entropies)
 
 

@@ -50,6 +50,7 @@ def build_atlas(
     k: int = 9,
     directions: int = DIRECTIONS,
     codes: Sequence[str] = (),
+    full_decode: bool = False,
     overwrite: bool = False,
     watch: Watch = SILENT,
 ) -> Path:
@@ -70,14 +71,14 @@ def build_atlas(
     followed = follow(net, layers)
     folds = choose_folds(net, followed, len(listing.files), k, directions, codes, seed)
     size = batch_size or best_batch(net)
-    key = work_key(net, listing, folds, size, seed)
+    key = work_key(net, listing, folds, size, seed, full_decode)
     workspace = Workspace(Path(out), key, overwrite)
     if workspace.done:
         workspace.close()  # a kill may have come between the manifest and this
         watch.say(f"{out} is already finished: the same net, images and options")
         return Path(out)
     ranks = np.random.default_rng(seed).permutation(len(listing.files))
-    reader = ShardReader(Learner(net, folds, followed), ranks, size)
+    reader = ShardReader(Learner(net, folds, followed), ranks, size, full_decode)
     shards = listing.shards()
     finished = workspace.finished()
     waiting = [shard for shard in shards if shard.index not in finished]
@@ -189,9 +190,12 @@ def best_batch(net: Net) -> int:
     return min(max(power, BATCHES[0]), BATCHES[1])
 
 
-def work_key(net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int, seed: int) -> dict[str, str]:
+def work_key(
+    net: Net, listing: Listing, folds: Sequence[Fold], batch_size: int, seed: int, full_decode: bool
+) -> dict[str, str]:
     """What the work depends on, by the word a user would use; shards of another key are never mixed in."""
     options = {fold.name: fold.describe() for fold in folds} | {"batch_size": batch_size, "seed": seed}
+    options["full_decode"] = full_decode
     text = json.dumps(options, sort_keys=True)
     return {
         "the network": net.fingerprint,

@@ -8,6 +8,7 @@ from convscope.passes.fold import Batch, Fold, Followed, State, Units
 from convscope.passes.vitals import batch_values
 
 KEPT = 5  # classes a unit
+ENOUGH = 5  # images of a class for its mean to say something: others come after these
 
 
 class Classes(Fold):
@@ -57,9 +58,13 @@ class Classes(Fold):
         return found
 
     def finish(self, state: State) -> State:
-        """classes (U, 5) by falling mean with -1 where there are fewer, means (U, 5), counts (U, 5) of images."""
+        """classes (U, 5) by falling mean with -1 where there are fewer, means (U, 5), counts (U, 5) of images.
+
+        Classes of fewer than five images come after all others.
+        """
         means = state["sums"] / np.maximum(state["counts"], 1)[:, None]
-        order = np.argsort(-means, axis=0, kind="stable")[:KEPT].T
+        few = np.broadcast_to(state["counts"][:, None] < ENOUGH, means.shape)
+        order = np.lexsort((-means, few), axis=0)[:KEPT].T
         shape = (self.units.count, KEPT)
         found: State = {
             "classes": np.full(shape, -1, np.int32),

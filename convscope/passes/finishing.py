@@ -15,6 +15,7 @@ from convscope.errors import NoImages
 from convscope.models.net import Net
 from convscope.passes.boxes import boxes_of
 from convscope.passes.codes import Codes
+from convscope.passes.filters import write_filters
 from convscope.passes.fold import Fold, State
 from convscope.passes.manifest import describe_net
 from convscope.passes.maps import write_maps
@@ -80,6 +81,7 @@ def finish(
         "net": describe_net(net),
         "folds": {fold.name: fold.describe() for fold in folds},
         "maps": shown,
+        "filters": write_filters(workspace.atlas, net),
     }
     write_json(workspace.atlas / MANIFEST, manifest)
     workspace.close()

@@ -16,7 +16,7 @@ from convscope.data.sources import DatasetItem, ImageFile, Shard, image_id
 from convscope.errors import UnreadableImage
 from convscope.models.net import Net
 from convscope.models.prepared import to_pixels
-from convscope.models.preprocess import Placement
+from convscope.models.preprocess import Placement, Preprocess
 from convscope.passes.fold import Batch
 from convscope.passes.learning import Learner, NotFiniteError
 from convscope.store.workspace import Partial
@@ -50,6 +50,7 @@ class ShardReader:
     learner: Learner
     ranks: NDArray[np.int64]  # (images,) places of all images in a seeded random order
     batch_size: int
+    full_decode: bool = False  # large JPEGs, too, with all their pixels
     readers: int = 2  # threads that decode while the network runs
 
     @property
@@ -106,10 +107,9 @@ class ShardReader:
     def read(self, file: ImageFile | DatasetItem) -> Read | str:
         """A file's crop, or the reason why it cannot be read."""
         try:
-            content, image = file.read()
+            content, crop, placement = read_crop(file, self.net.preprocess, self.full_decode)
         except UnreadableImage as error:
             return error.problem
-        crop, placement = self.net.preprocess.crop(image)
         return Read(content, crop, placement, pack_picture(crop))
 
     def batch(self, waiting: Sequence[tuple[int, Read, int]]) -> Batch:
@@ -123,6 +123,14 @@ class ShardReader:
             self.ranks[rows],
             pixels.contiguous(memory_format=torch.channels_last),  # convolutions are half as fast again with it
         )
+
+
+def read_crop(
+    file: ImageFile | DatasetItem, preprocess: Preprocess, full_decode: bool
+) -> tuple[str, NDArray[np.uint8], Placement]:
+    """A file's content hash, its crop as the net sees it, and where that lies in the original; UnreadableImage."""
+    content, picture = file.picture(None if full_decode else preprocess.least)
+    return content, *preprocess.crop(picture)
 
 
 def pack_picture(crop: NDArray[np.uint8]) -> bytes:

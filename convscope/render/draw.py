@@ -1,13 +1,17 @@
 """draw(result) → panels: one case for every kind of result."""
 
-from collections.abc import Sequence
 from functools import singledispatch
 
 from convscope.errors import BadOption
+from convscope.render.activations import activation_panels
+from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
-from convscope.render.panels import Tile, TileRow, Tiles
+from convscope.render.vitals import health_panels, vitals_panels
 from convscope.studies.exemplars import Exemplars
+from convscope.studies.health import Health
+from convscope.studies.vitals import Vitals
+from convscope.techniques.activations import Activations
 from convscope.techniques.filters import Filters
 
 
@@ -19,8 +23,20 @@ def draw(result: object) -> tuple[Panel, ...]:
 
 @draw.register
 def draw_exemplars(result: Exemplars) -> tuple[Panel, ...]:
-    """The R-CNN picture of one unit (Girshick et al. 2014, figure 4)."""
-    return (exemplar_tiles([result]),)
+    """The R-CNN picture of one unit (Girshick et al. 2014, figure 4), with its middle and its control."""
+    return (unit_tiles(result),)
+
+
+@draw.register
+def draw_vitals(result: Vitals) -> tuple[Panel, ...]:
+    """How often the units of a layer fire and how strongly, and a table of them."""
+    return vitals_panels(result)
+
+
+@draw.register
+def draw_health(result: Health) -> tuple[Panel, ...]:
+    """Sparsity and locality through depth, and dead units in each layer."""
+    return health_panels(result)
 
 
 @draw.register
@@ -29,23 +45,10 @@ def draw_filters(result: Filters) -> tuple[Panel, ...]:
     return filter_panels(result)
 
 
-def exemplar_tiles(units: Sequence[Exemplars]) -> Tiles:
-    """One row of patches per unit, all of one layer."""
-    first = units[0]
-    rows = []
-    for unit in units:
-        tiles = []
-        for patch in unit:
-            pixels, box = patch.cut()
-            tiles.append(Tile(pixels, patch.value, box, patch.label))
-        top = f"max {unit[0].value:.3g}" if len(unit) else ""
-        rows.append(TileRow(unit.unit_name or f"unit {unit.unit}", top, tuple(tiles)))
-    caption = (
-        f"The {max(map(len, units))} images of {first.images:,} that excite each unit most, strongest first, one place "
-        "an image. The white box is all that the unit can see there (its receptive field, on the original image); "
-        f"the number is its {first.quantity}; the word below is the image's label."
-    )
-    return Tiles(f"{first.layer}, {first.net}", tuple(rows), caption, value_name=first.quantity)
+@draw.register
+def draw_activations(result: Activations) -> tuple[Panel, ...]:
+    """What the net saw, and every map of the layer (CS231n: Layer activations)."""
+    return activation_panels(result)
 
 
 def draw_picture(result: object) -> bytes:

@@ -5,7 +5,7 @@ figure.py sets these as text around it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,13 +14,15 @@ from PIL import Image
 from convscope.render import charts, pixels
 from convscope.render.charts import Column, Series
 from convscope.render.figure import Panel, Tile, TileLayout, TileRow
-from convscope.render.fonts import DARK, LIGHT, Cell, Palette, with_unit
+from convscope.render.fonts import DARK, LIGHT, Canvas, Cell, Palette, with_unit
 from convscope.render.pixels import Box, Limits, Pixels, Values, check_picture, require
 
 __all__ = [
-    "Cell", "Column", "Curve", "HeatMap", "Overlay", "Panel", "Scatter",
+    "Cell", "Column", "Curve", "HeatMap", "Overlay", "Panel", "Scale", "Scatter",
     "Series", "Table", "Tile", "TileRow", "Tiles",
 ]  # fmt: skip
+
+BAR = 240.0  # CSS px: a bar need not be as tall as many rows of tiles
 
 
 def plain(value: Any) -> Any:
@@ -52,6 +54,15 @@ class _Drawn:
 
 
 @dataclass(frozen=True, eq=False)
+class Scale:
+    """The colours that tiles share, for the bar beside them."""
+
+    limits: Limits
+    signed: bool
+    values: Values  # what is drawn: the bar says whether some of it lies beyond its ends, or is no number
+
+
+@dataclass(frozen=True, eq=False)
 class Tiles(_Drawn):
     """Rows of square patches with receptive-field boxes and values (Girshick et al. 2014, figure 3)."""
 
@@ -63,6 +74,8 @@ class Tiles(_Drawn):
     value_name: str = "activation"  # what the number in the corner is, with its unit
     smooth: bool = True  # False: cells of maps and filters stay cells at any size
     empty: str = "no image made this unit fire"  # words of a row without tiles
+    written: bool = True  # False: the tiles' values are in the numbers, not on the tiles
+    scale: Scale | None = None
 
     def numbers(self) -> dict[str, Any]:
         """Value, box and footer of each tile, by row."""
@@ -74,11 +87,24 @@ class Tiles(_Drawn):
             ]
             head = {"title": row.title, "subtitle": row.subtitle, "control": row.control}
             rows.append(head | {"tiles": tiles})
-        return {"value": self.value_name, "box": "top, left, bottom, right (tile px)", "rows": plain(rows)}
+        found = {"value": self.value_name, "box": "top, left, bottom, right (tile px)", "rows": plain(rows)}
+        if self.scale is not None:
+            found["colours"] = plain({"limits": self.scale.limits, "signed": self.scale.signed})
+        return found
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:
-        layout = TileLayout(self.tile_side, self.value_name, self.smooth, self.empty)
-        return layout.draw(self.rows, scale, palette)
+        rows = self.rows
+        if not self.written:
+            rows = tuple(replace(row, tiles=tuple(replace(tile, value=None) for tile in row.tiles)) for row in rows)
+        picture = TileLayout(self.tile_side, self.value_name, self.smooth, self.empty).draw(rows, scale, palette)
+        if self.scale is None:
+            return picture
+        ends, signed, values = self.scale.limits, self.scale.signed, self.scale.values
+        width, height = picture.width / scale, max(picture.height / scale, 112.0)
+        canvas = Canvas(width + pixels.colour_bar_width(self.value_name, ends), height, scale, palette)
+        canvas.paste(picture, 0, 0)
+        pixels.draw_colour_bar(canvas, width, min(height, BAR), ends, signed, self.value_name, values)
+        return canvas.image
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +122,7 @@ class Overlay(_Drawn):
     signed: bool = False
     limits: Limits | None = None
     boxes: tuple[tuple[Box, str], ...] = ()  # px of the image
+    side: float = 400.0  # of the longer side, CSS px
 
     def __post_init__(self) -> None:
         check_picture(self.image)
@@ -122,7 +149,7 @@ class Overlay(_Drawn):
         heat = self.heat if self.heat is not None and self.heat.size else None
         name = with_unit(self.name, self.unit)
         return pixels.draw_overlay(
-            self.image, heat, self.heat_box, self.signed, self.limits, name, self.boxes, scale, palette
+            self.image, heat, self.heat_box, self.signed, self.limits, name, self.boxes, scale, palette, self.side
         )
 
 

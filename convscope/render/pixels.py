@@ -254,11 +254,11 @@ def draw_thumbnails(
 
 def draw_overlay(
     image: Pixels, heat: Values | None, heat_box: Box | None, signed: bool, limits: Limits | None, name: str,
-    boxes: Sequence[tuple[Box, str]], scale: float, palette: Palette,
+    boxes: Sequence[tuple[Box, str]], scale: float, palette: Palette, side: float = 400.0,
 ) -> Image.Image:  # fmt: skip
-    """The image, its longer side 400 px, with boxes; under a heat map in grey, so that all colour is heat."""
-    factor = 400 * scale / max(*image.shape[:2], 1)
-    shown = resize_tile(image, round(400 * scale), scale=scale).copy()
+    """The image, its longer side as given, with boxes; under a heat map in grey, so that all colour is heat."""
+    factor = side * scale / max(*image.shape[:2], 1)
+    shown = resize_tile(image, round(side * scale), scale=scale).copy()
     if heat is not None:
         grey = Image.fromarray(shown).convert("L").point(lambda value: 72 + 0.7 * value)  # so 0 hides nothing
         picture = grey.convert("RGB")

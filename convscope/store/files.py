@@ -92,6 +92,9 @@ def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
 
 def commit_folder(temporary: Path, final: Path) -> None:
     """Gives a finished folder its name, in one step."""
+    for inner in temporary.rglob("*"):
+        if inner.is_dir():
+            sync_folder(inner)
     sync_folder(temporary)
     if final.exists():
         shutil.rmtree(final)

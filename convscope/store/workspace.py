@@ -1,5 +1,6 @@
 """An atlas while it is being built: a folder of finished shards beside the key of the work they belong to."""
 
+import errno
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convscope.errors import AtlasInUse
+from convscope.errors import AtlasInUse, DiskFull
 from convscope.store.files import (
+    FULL,
     Arrays,
     commit_folder,
     read_arrays,
@@ -29,7 +31,10 @@ except ImportError:  # Windows has no such locks; two builds in one folder are t
     locks = None
 
 FORMAT = 2  # of atlases and shards; another one is never mixed in
+VERSION = "the format"  # its name in the key of the work
 MANIFEST = "manifest.json"
+HELD = frozenset([errno.EAGAIN, errno.EACCES])  # errors that say that another process has the lock
+EMPTIED = {"work": "none: its atlas is being thrown away"}  # the key while an atlas is overwritten
 OWN = {
     MANIFEST,
     "images.parquet",
@@ -62,31 +67,39 @@ class Partial:
 class Workspace:
     """The unfinished part of an atlas folder."""
 
-    def __init__(self, atlas: Path, key: dict[str, str], overwrite: bool = False) -> None:
+    def __init__(self, atlas: Path, key: Mapping[str, str], overwrite: bool = False) -> None:
         self.atlas = atlas
         self.folder = atlas / "unfinished"
+        self.lock: IO[bytes] | None = None
         if atlas.exists() and not atlas.is_dir():
             raise AtlasInUse(f"{atlas} is a file", "give another --out")
         if atlas.is_dir() and any(atlas.iterdir()) and not is_atlas(atlas):
             raise AtlasInUse(f"{atlas} is a folder with other things in it", "give another --out, or an empty folder")
-        self.lock = locked(self.folder) if self.folder.is_dir() else None
-        if overwrite and is_atlas(atlas):
-            empty(atlas)
-            self.lock = None
-        self.done = (atlas / MANIFEST).exists()
-        if self.done or (self.folder / "key.json").exists():
-            before = read_json(atlas / MANIFEST)["key"] if self.done else read_json(self.folder / "key.json")
-            changed = [name for name in sorted(before) if key.get(name) != before[name]]
-            if changed:
-                state = "a finished atlas" if self.done else "an unfinished atlas"
-                raise AtlasInUse(
-                    f"{atlas} holds {state} of other work: {', '.join(changed)} changed since",
-                    "give another --out, or --overwrite to begin anew",
-                )
-        else:
+        try:
+            self.done = self.begin(key, overwrite)
+        except BaseException as error:
+            self.release()  # else a caught error would keep the lock for as long as somebody looks at it
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise DiskFull(f"the disk of {atlas} is full", "make room, then give the same command") from error
+            raise
+
+    def begin(self, key: Mapping[str, str], overwrite: bool) -> bool:
+        """Takes the lock and notes the key, or compares it; whether the atlas is finished already."""
+        manifest, note = self.atlas / MANIFEST, self.folder / "key.json"
+        if overwrite or not manifest.exists():
             (self.folder / "shards").mkdir(parents=True, exist_ok=True)
-            self.lock = self.lock or locked(self.folder)
-            write_json(self.folder / "key.json", key)
+        if self.folder.is_dir():
+            self.lock = locked(self.folder)
+        if overwrite:
+            empty(self.atlas, self.folder)
+        done = manifest.exists()
+        if done or (note.exists() and read_json(note) != EMPTIED):
+            refuse_other_work(self.atlas, read_json(manifest if done else note), key, done)
+        elif note.exists() and not overwrite:
+            raise AtlasInUse(f"{self.atlas} was being overwritten, which has not ended", "--overwrite goes on with it")
+        else:
+            write_json(note, dict(key))
+        return done
 
     def finished(self) -> set[int]:
         """The indices of the shards that are there already."""
@@ -167,6 +180,8 @@ def locked(folder: Path) -> IO[bytes] | None:
     try:
         locks.flock(stream, locks.LOCK_EX | locks.LOCK_NB)
     except OSError as error:
+        if error.errno not in HELD:  # a file system without locks; two builds in one folder are then not told apart
+            return stream
         stream.close()
         raise AtlasInUse(
             f"another build is at work in {folder.parent}", "wait until it has ended, or give another --out"
@@ -174,20 +189,52 @@ def locked(folder: Path) -> IO[bytes] | None:
     return stream
 
 
-def empty(atlas: Path) -> None:
-    """Removes an atlas, and nothing that is not its own; AtlasInUse where there is more in its folder."""
+def refuse_other_work(atlas: Path, found: Any, key: Mapping[str, str], done: bool) -> None:
+    """AtlasInUse unless what was noted of an atlas (its manifest, or its key) is of the same work."""
+    state = "a finished atlas" if done else "an unfinished atlas"
+    hint = "give another --out, or --overwrite to begin anew"
+    before = found.get("key") if done and isinstance(found, dict) else found
+    if not isinstance(before, dict) or before.get(VERSION) != key[VERSION]:
+        version = before.get(VERSION, "unknown") if isinstance(before, dict) else "unknown"
+        raise AtlasInUse(f"{atlas} holds {state} of the format {version}, this Convscope writes {key[VERSION]}", hint)
+    changed = [name for name in sorted(before) if key.get(name) != before[name]]
+    if changed:
+        raise AtlasInUse(f"{atlas} holds {state} of other work: {', '.join(changed)} changed since", hint)
+
+
+def empty(atlas: Path, unfinished: Path) -> None:
+    """Removes an atlas, and nothing that is not its own; AtlasInUse where there is more in its folder.
+
+    A kill at any moment leaves a folder that is known as an atlas, and never one that looks finished.
+    """
     foreign = sorted({path.name for path in atlas.iterdir()} - OWN)
     if foreign:
         raise AtlasInUse(
             f"{atlas} holds an atlas and other things: {', '.join(foreign[:5])}", "move them, or give another --out"
         )
-    for path in atlas.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    write_json(unfinished / "key.json", EMPTIED)
+    (atlas / MANIFEST).unlink(missing_ok=True)
+    kept = {unfinished, unfinished / "key.json", unfinished / "lock"}
+    for path in (*atlas.iterdir(), *unfinished.iterdir()):
+        if path not in kept:
+            remove(path)
+    (unfinished / "shards").mkdir()
+
+
+def remove(path: Path) -> None:
+    """Removes a folder with all that is in it, or a file, or a link but not what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def is_atlas(folder: Path) -> bool:
-    """Whether a folder is an atlas, finished or not."""
-    return (folder / MANIFEST).exists() or (folder / "unfinished" / "key.json").exists()
+    """Whether a folder is an atlas, finished or not, be it one that was killed before its first word."""
+    unfinished = folder / "unfinished"
+    if (folder / MANIFEST).exists() and (folder / "packs").is_dir():
+        return True
+    if (unfinished / "key.json").exists():
+        return True
+    begun = unfinished.is_dir() and {path.name for path in folder.iterdir()} == {"unfinished"}
+    return begun and {path.name for path in unfinished.iterdir()} <= {"shards", "lock", ".key.json.part"}

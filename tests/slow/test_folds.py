@@ -185,7 +185,7 @@ def test_classes_are_those_with_the_greatest_mean(data: tuple) -> None:
         for number in sorted(set(predicted)):
             values = [float(maps_of(data, row, unit).max()) for row in range(count) if predicted[row] == number]
             table.append((-sum(values) / len(values), number, len(values)))
-        table.sort()
+        table.sort(key=lambda line: (line[2] < 5, *line))  # few images say little
         assert result["classes"][unit].tolist() == [n for _, n, _ in table] + [-1] * (5 - len(table))
         assert result["means"][unit, : len(table)].tolist() == pytest.approx([-m for m, _, _ in table], rel=1e-6)
         assert result["counts"][unit, : len(table)].tolist() == [c for _, _, c in table]
