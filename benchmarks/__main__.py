@@ -1,32 +1,21 @@
 """make bench: prints the numbers that the docs quote."""
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+from benchmarks.decoding import decoding
+from benchmarks.timing import interleaved
 
 
 def process(code: str) -> None:
     """A fresh Python that runs some code."""
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def interleaved(functions: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, float]:
-    """The median time of each function, taken in turns, after one unmeasured round."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for run in range(runs + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if run:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def importing() -> None:
@@ -98,3 +87,4 @@ if __name__ == "__main__":
     importing()
     forward(options.batch)
     building(options.batch)
+    decoding()

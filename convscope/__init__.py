@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from convscope.models.net import Net as Net
     from convscope.models.prepared import Prepared as Prepared
     from convscope.render.draw import draw as draw
+    from convscope.techniques.activations import activations as activations
+    from convscope.techniques.filters import filters as filters
     from convscope.watch import Watch as Watch
 
 __version__ = "0.1.0"
@@ -27,7 +29,8 @@ __version__ = "0.1.0"
 PUBLIC = {
     "Address": "models.address", "Atlas": "atlas", "Box": "arrays", "ConvscopeError": "errors", "Net": "models.net",
     "Place": "arrays", "Prepared": "models.prepared", "Watch": "watch", "build": "atlas", "draw": "render.draw",
-    "load": "models.load", "open_atlas": "atlas",
+    "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
+    "open_atlas": "atlas",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

@@ -6,6 +6,8 @@ from typing import Any
 from convscope.studies.exemplars import exemplars
 from convscope.studies.health import health
 from convscope.studies.vitals import vitals
+from convscope.techniques.activations import activations
+from convscope.techniques.filters import filters
 
-TECHNIQUES: Mapping[str, Callable[..., Any]] = {}
+TECHNIQUES: Mapping[str, Callable[..., Any]] = {"activations": activations, "filters": filters}
 STUDIES: Mapping[str, Callable[..., Any]] = {"exemplars": exemplars, "vitals": vitals, "health": health}

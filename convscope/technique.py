@@ -87,7 +87,10 @@ def checked(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer
 def refusal(function: str, names: list[str], error: ValidationError) -> BadOption:
     """pydantic's first complaint in our words."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    start, *rest = first["loc"]
+    if isinstance(start, int) and start < len(names):  # a positional is known by its number
+        start = names[start]
+    place = ".".join(str(part) for part in (start, *rest))
     if first["type"] == "unexpected_keyword_argument":
         near = get_close_matches(place, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"

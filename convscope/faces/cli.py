@@ -53,6 +53,10 @@ def build(
     batch_size: Annotated[int | None, Parameter(help="images in one forward")] = None,
     seed: Annotated[int, Parameter(help="of the sample")] = 0,
     k: Annotated[int, Parameter(help="patches kept per unit")] = 9,
+    directions: Annotated[int, Parameter(help="random directions a layer, as the control; 0: none")] = 16,
+    codes: Annotated[
+        list[str] | None, Parameter(help="layers whose codes are kept beside those before the classifier")
+    ] = None,
     full_decode: Annotated[
         bool, Parameter(negative="", help="decode large JPEGs with all their pixels: slower, and exact")
     ] = False,
@@ -69,9 +73,10 @@ def build(
 
     found = open_net(net, weights, pretrained, device)
     with Bar("build") as bar:
-        options = {"layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed, "k": k}
-        more = {"full_decode": full_decode, "overwrite": overwrite, "watch": bar}
-        atlas = build_atlas(images, found, out, **options, **more)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed, "k": k}
+        options |= {"directions": directions, "codes": codes or ()}
+        more: dict[str, Any] = {"full_decode": full_decode, "overwrite": overwrite, "watch": bar}
+        atlas = build_atlas(images, found, out, **options, **more)
         lost = len(atlas.skipped)
         bar.say(f"{len(atlas.images):,} images" + (f", {lost:,} files skipped (see the report)" if lost else ""))
         bar.say(f"next: convscope report {out} --out report.html")
@@ -94,6 +99,24 @@ def report(
     with Bar("report") as bar:
         write_report(open_atlas(atlas), out, note=note, budget=budget, watch=bar)
     sys.stdout.write(f"{out}\n")
+
+
+def add_techniques() -> None:
+    """One command for each technique of the registry: convscope TECHNIQUE IMAGE LAYER --net …"""
+    from convscope.registry import TECHNIQUES
+
+    kinds = {"net": NetName, "weights": Weights, "pretrained": Random, "device": DeviceName}
+    defaults: dict[str, Any] = {"net": "efficientnet-lite0", "weights": None, "pretrained": True, "device": None}
+    own = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+        for name, kind in kinds.items()
+    ]
+
+    def opened(values: dict[str, Any]) -> tuple[Any, ...]:
+        return (open_net(values["net"], values["weights"], values["pretrained"], values["device"]),)
+
+    for name, technique in TECHNIQUES.items():
+        app.command(command_of(technique, 1, own, opened, print_table), name=name.replace("_", "-"))
 
 
 def add_studies() -> None:
@@ -176,6 +199,7 @@ def print_table(lines: Sequence[Sequence[str]]) -> None:
     Console(highlight=False).print(table)
 
 
+add_techniques()
 add_studies()
 
 

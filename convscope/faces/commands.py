@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from cyclopts import Parameter
 from pydantic.fields import FieldInfo
 
+from convscope.faces.bar import Bar
 from convscope.technique import Result
 
 SAVE = Annotated[Path | None, Parameter(help="a .png, .html or .npz file; without it the numbers are printed")]
@@ -34,7 +35,12 @@ def command_of(
         save = values.pop("save")
         first = opened(values)
         rest = [values[p.name] for p in positionals]
-        result = function(*first, *rest, **{p.name: values[p.name] for p in options})
+        chosen = {p.name: values[p.name] for p in options}
+        if "watch" in inspect.signature(function).parameters:
+            with Bar(function.__name__) as bar:
+                result = function(*first, *rest, **chosen, watch=bar)
+        else:
+            result = function(*first, *rest, **chosen)
         printed([[str(result.save(save))]] if save else result.lines())
 
     only = inspect.Parameter.POSITIONAL_ONLY
@@ -62,4 +68,8 @@ def plain(hint: Any) -> Any:
         return str if str in get_args(hint) else hint
     kind, *notes = get_args(hint)
     words = next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), "")
-    return Annotated[str if str in get_args(kind) else kind, Parameter(help=words)]
+    several = get_origin(kind) in (tuple, list) or None
+    return Annotated[
+        str if str in get_args(kind) else kind,
+        Parameter(help=words, negative_iterable=(), consume_multiple=several),
+    ]

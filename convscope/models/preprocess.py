@@ -14,6 +14,7 @@ from convscope.data.picture import Picture
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 REMAINING = 2  # times the resized height and width must remain of an image that is decoded in a smaller size
+HARD = ("nearest", "box")  # filters whose every weight is 0 or 1: a smaller size would select other pixels
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Preprocess:
 
     def least(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that must at least remain of an original that is decoded in a smaller size."""
-        if (height, width) == self.size:
+        if (height, width) == self.size or self.interpolation in HARD:
             return height, width
         tall, wide = self.resized(height, width)
         return REMAINING * tall, REMAINING * wide

@@ -13,8 +13,10 @@ from convscope.render.pixels import Limits, Pixels, Values, colour, colour_limit
 from convscope.techniques.activations import Activations
 
 DRAWN = 256  # maps at most
-GRIDS = ((4, 4, 176.0), (40, 8, 88.0), (112, 12, 57.0), (DRAWN, 16, 42.0))  # up to so many maps: across, side (CSS px)
+# up to so many maps: how many in a row, and their side (CSS px)
+GRIDS = ((4, 4, 176.0), (32, 8, 88.0), (64, 8, 64.0), (112, 12, 57.0), (DRAWN, 16, 42.0))
 LISTED = 12  # units of a vector in its table
+ACROSS = (10, 16, 20, 25, 32, 40, 50, 64, 100, 128, 200, 256)  # cells in a row of a vector
 INPUT = 224.0  # CSS px: the input is there to be recognised, the maps to be read
 INK = 118  # grey of the lines on a silent map: seen, but not looked at first
 
@@ -100,7 +102,7 @@ def map_caption(result: Activations, count: int, colours: Colours) -> str:
     rows, columns = result.maps.shape[1:]
     return " ".join(
         (
-            f"{sample_words(result, count)} for {result.image}, {rows}×{columns} places each.",
+            f"{sample_words(result, count)}, {rows}×{columns} places each.",
             scale_words(result, colours),
             field_words(result),
             sparsity_words(result),
@@ -113,13 +115,14 @@ def sample_words(result: Activations, count: int) -> str:
     """How many units of how many, in which order."""
     total, asked = len(result.maps), len(result.shown)
     strength = result.order == "strength"
+    sorting = "the most active first" if strength else "by number" if asked == total else "as they were asked for"
     if count < asked:
         part = f"The {count:,} most active of {asked:,} maps" if strength else f"The first {count:,} of {asked:,} maps"
     elif asked < total:
         part = f"{asked:,} of {total:,} maps"
     else:
         part = f"All {total:,} maps"
-    return part + f" of {result.layer} ({result.kind}), " + ("the most active first" if strength else "by number")
+    return f"{part} of {result.layer} ({result.kind}) for {result.image}, {sorting}"
 
 
 def scale_words(result: Activations, colours: Colours) -> str:
@@ -130,7 +133,7 @@ def scale_words(result: Activations, colours: Colours) -> str:
         end = "largest value" if colours.signed else "maximum"
         return f"{zero}; each map has its own scale, up to its {end}{boost}; below it are unit and maximum."
     end = f"one scale for all maps, up to the largest value{boost}" if boost else "one scale for all maps"
-    beyond = f", beyond which {colours.beyond:.2g} of the values lie" if colours.beyond else ""
+    beyond = f", beyond which {colours.beyond:.1%} of the values lie" if colours.beyond else ""
     return f"{zero}; {end}{beyond}; below each map is its unit."
 
 
@@ -158,21 +161,32 @@ def sparsity_words(result: Activations) -> str:
 def silence_words(result: Activations) -> str:
     """How many units are silent on this image, and how many are dead on all images of the atlas."""
     silent, total = int(result.silent.sum()), len(result.maps)
-    drawn = "" if result.maps.shape[1:] == (1, 1) else " (a line through the map)"
+    lined = int((result.fraction_zero == 1).sum()) if result.maps.shape[1:] != (1, 1) else 0
+    drawn = " (a line through the map)" if lined else ""
+    if 0 < lined < silent:
+        drawn = f" ({lined:,} of them 0 everywhere: a line through the map)"
     if result.resting:
-        parts = [f"{silent:,} of {total:,} units are silent on this image{drawn}." if silent else "No unit is silent."]
+        words = f"{silent:,} of {total:,} units {are(silent)} silent on this image{drawn}."
+        parts = [words if silent else "No unit is silent on this image."]
     else:
-        parts = [f"{silent:,} of {total:,} units are nowhere above 0."] if silent else []
+        parts = [f"{silent:,} of {total:,} units {are(silent)} nowhere above 0{drawn}."] if silent else []
     if result.dead_images:
         dead, bound = int(result.dead.sum()), min(3 / result.dead_images, 1.0)
         awake = int((result.dead & ~result.silent).sum())
         parts.append(
-            f"{dead:,} never rose above 0 on the {result.dead_images:,} images of the atlas (crossed): they fire on "
-            f"fewer than {bound:.2g} of such images (3/N, 95 % confidence)."
+            f"{dead:,} never rose above 0 on the {result.dead_images:,} images of the atlas (crossed): such a unit "
+            f"fires on fewer than {bound:.2g} of such images (3/N, 95 % confidence)."
+            if dead
+            else f"No unit is dead on all of the {result.dead_images:,} images of the atlas."
         )
         if awake:
-            parts.append(f"{awake:,} of these {'does' if awake == 1 else 'do'} fire here.")
+            parts.append(f"{awake:,} of these {'fires' if awake == 1 else 'fire'} here all the same.")
     return " ".join(parts)
+
+
+def are(count: int) -> str:
+    """The verb for so many."""
+    return "is" if count == 1 else "are"
 
 
 def colours_of(values: Values, boost: float) -> Colours:
@@ -209,7 +223,7 @@ def unit_cells(result: Activations) -> HeatMap:
     cells: NDArray[np.float64] = np.full(math.ceil(len(values) / across) * across, np.nan)
     cells[: len(values)] = values
     order = "the most active first" if result.order == "strength" else "by number"
-    spare = "; light grey cells at the end are none" if len(cells) > len(values) else ""
+    spare = "; hatched cells at the end are none" if len(cells) > len(values) else ""
     sample = f"All {len(values):,}" if len(values) == len(result.maps) else f"{len(values):,} of {len(result.maps):,}"
     zero = "mid-grey is 0, orange positive, blue negative" if colours.signed else "black is 0"
     caption = " ".join(
@@ -235,15 +249,18 @@ def strongest_units(result: Activations) -> Table:
     """The units of a vector with the greatest values."""
     maxima = result.unit_max.nan_to_num(nan=-math.inf)
     order = sorted(result.shown, key=lambda unit: -float(maxima[unit]))[:LISTED]
-    columns = [Column("unit"), Column(result.quantity)] + [Column("class")] * bool(result.names)
+    columns = [Column("unit", align="right"), Column(result.quantity)] + [Column("class")] * bool(result.names)
     rows = tuple(
-        (unit, float(result.unit_max[unit]), *((result.names[unit],) if result.names else ())) for unit in order
+        (str(unit), float(result.unit_max[unit]), *((result.names[unit],) if result.names else ())) for unit in order
     )
     caption = f"The {len(rows)} units with the greatest {result.quantity} for {result.image}, of {len(result.maps):,}."
     return Table(f"{result.layer}, strongest units", tuple(columns), rows, caption)
 
 
 def across_of(count: int) -> int:
-    """How many cells stand in a row so that the picture is about twice as wide as tall: a round number."""
-    across = math.sqrt(2 * count)
-    return min(count, next((size for size in (10, 20, 25, 32, 40, 50) if size >= across), 64))
+    """How many cells stand in a row: a round number, the picture about twice as wide as tall and best without rest."""
+    ideal = math.sqrt(2 * count)
+    whole = [size for size in ACROSS if count % size == 0 and ideal / 1.6 <= size <= ideal * 1.6]
+    if whole:
+        return min(whole, key=lambda size: abs(size - ideal))
+    return min(count, next((size for size in ACROSS if size >= ideal), ACROSS[-1]))

@@ -56,16 +56,10 @@ def units(count: int) -> str:
 
 def maxima_map(result: Vitals) -> HeatMap:
     """The histogram of the greatest activation in each image, a column for each unit or for some that are alike."""
-    low, high = min(float(result.edges[:, 0][lowest(result)].min(initial=0)), 0.0), float(result.maximum.max())
-    high = high if high > low else low + 1
-    edges = np.linspace(low, high, BINS + 1)
-    order = np.argsort(result.mean, kind="stable")
-    groups = np.array_split(order, min(len(order), COLUMNS))
-    shares = np.stack(
-        [np.mean([rebinned(result.histogram[u], result.edges[u], edges) for u in group], axis=0) for group in groups]
-    )
+    shares, low, high = maxima(result)
     limit = float(np.quantile(shares, 0.995)) or 1.0
-    each = "one unit" if len(groups) == len(order) else f"{len(order) / len(groups):.3g} units (of {len(order):,})"
+    count, columns = len(result.mean), shares.shape[1]
+    each = "one unit" if columns == count else f"{count / columns:.3g} units (of {count:,})"
     caption = (
         f"Each column is {each}, from the weakest mean at the left to the strongest at the right; upwards the greatest "
         f"activation in an image, from {low:.3g} at the bottom to {high:.3g} at the top; the brightness is the share "
@@ -73,13 +67,29 @@ def maxima_map(result: Vitals) -> HeatMap:
     )
     return HeatMap(
         f"{result.layer}, maxima",
-        shares.T[::-1],
+        shares,
         caption,
         "share of images",
         limits=(0, limit),
         row_label=f"activation, {low:.3g} to {high:.3g}",
         column_label="units, weakest to strongest",
     )
+
+
+def maxima(result: Vitals) -> tuple[NDArray[np.float64], float, float]:
+    """(bins, columns) the share of the images, and the activations at the lower and the upper edge.
+
+    A column is a unit, or the mean of some whose means are next to each other; the greatest activation is on top.
+    """
+    low, high = min(float(result.edges[:, 0][lowest(result)].min(initial=0)), 0.0), float(result.maximum.max())
+    high = high if high > low else low + 1
+    edges = np.linspace(low, high, BINS + 1)
+    groups = np.array_split(np.argsort(result.mean, kind="stable"), min(len(result.mean), COLUMNS))
+    columns = [
+        np.mean([rebinned(result.histogram[unit], result.edges[unit], edges) for unit in group], axis=0)
+        for group in groups
+    ]
+    return np.stack(columns).T[::-1], low, high
 
 
 def lowest(result: Vitals) -> NDArray[np.bool_]:

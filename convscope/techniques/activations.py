@@ -86,8 +86,9 @@ class Activations(Result):
 @checked
 def activations(
     net: Net,
-    image: Annotated[ImageLike, SkipValidation],  # net.prepare says better than pydantic what is wrong with it
-    layer: str,
+    # net.prepare says better than pydantic what is wrong with an image
+    image: Annotated[ImageLike, SkipValidation, Field(description="an image file")],
+    layer: Annotated[str, Field(description="the name of a layer; `convscope layers` lists them")],
     *,
     scale: Annotated[
         Literal["shared", "map"],
@@ -130,7 +131,7 @@ def activations(
     unit_max = greatest(maps)
     shares = (maps == 0).double().mean((1, 2))
     peak = strongest(chosen, maps, unit_max)
-    numbers = list(units) or list(range(len(maps)))
+    numbers = list(dict.fromkeys(units)) or list(range(len(maps)))
     if order == "strength":
         strength = unit_max.nan_to_num(nan=-math.inf)
         numbers.sort(key=lambda unit: -float(strength[unit]))

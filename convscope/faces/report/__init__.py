@@ -15,6 +15,7 @@ from typing import Any
 from convscope.atlas import Atlas
 from convscope.faces.report.choice import choose_units, exemplary_units
 from convscope.faces.report.images import describe_images, pictures
+from convscope.faces.report.inside import describe_health, describe_inside
 from convscope.faces.report.layers import Patches, describe_layer, read_patches
 from convscope.store.files import write_bytes
 from convscope.watch import SILENT, Watch
@@ -24,6 +25,8 @@ PARTS = (
     "elements.js",
     "tiles.js",
     "strips.js",
+    "inside.js",
+    "health.js",
     "overview.js",
     "layer.js",
     "images.js",
@@ -70,7 +73,12 @@ def describe(atlas: Atlas, note: str, budget: int, watch: Watch) -> dict[str, An
         "count": len(atlas.images),
         "net": {name: net[name] for name in names},
         "examples": [{"layer": name, "units": found} for name, found in examples.items() if found],
-        "layers": [describe_layer(store.layers[layer.name], layer, units[layer.name]) for layer in layers],
+        "health": describe_health(atlas.health(), manifest["filters"]),
+        "layers": [
+            describe_layer(store.layers[layer.name], layer, units[layer.name])
+            | describe_inside(atlas, layer.name, units[layer.name])
+            for layer in layers
+        ],
         **describe_images(atlas, rows),
         "pictures": pictures(atlas, rows, watch),
     }

@@ -76,5 +76,7 @@ def spaced(
 def needed(layers: Sequence[Patches], units: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
     """The rows of all images that some units' patches are cut from, in order."""
     rows = [np.unique(layer.rows[units[layer.name]]) for layer in layers]
+    rows += [np.unique(layer.middle.rows[units[layer.name]]) for layer in layers if layer.middle is not None]
+    rows += [np.unique(layer.directions.rows) for layer in layers if layer.directions is not None]
     every = np.unique(np.concatenate(rows)).astype(np.int64) if rows else np.zeros(0, np.int64)
     return every[every >= 0]

@@ -15,26 +15,51 @@ const arraysOf = new Map();
 
 function arrays(layer) {
   if (!arraysOf.has(layer)) {
-    const found = { table: numbers(layer.table, Int16Array), values: numbers(layer.values, Float32Array) };
-    for (const name of ["units", "rows", "cells"]) found[name] = numbers(layer[name], Int32Array);
+    const found = { table: numbers(layer.table, Int16Array), units: numbers(layer.units, Int32Array), strongest: stripsOf(layer) };
+    for (const name of ["middle", "directions"]) if (layer[name]) found[name] = stripsOf(layer[name]);
+    if (layer.excited) {
+      found.excited = { k: 3, classes: numbers(layer.excited.classes, Int32Array), means: numbers(layer.excited.means, Float32Array),
+        counts: numbers(layer.excited.counts, Int32Array) };
+    }
+    found.values = found.strongest.values;
     found.index = new Map(Array.from(found.units, (unit, index) => [unit, index]));
     arraysOf.set(layer, found);
   }
   return arraysOf.get(layer);
 }
 
-// The patches of a unit, best first: which image, the activation, its place, and the box that the place can see.
-function patchesOf(layer, unit) {
-  const { index, rows, values, cells, table } = arrays(layer);
-  const first = index.get(unit) * layer.k;
+const stripsOf = ({ k, rows, values, cells }) =>
+  ({ k, rows: numbers(rows, Int32Array), values: numbers(values, Float32Array), cells: numbers(cells, Int32Array) });
+
+// Some patches of one row: which image, the activation, its place, and the box that the place can see.
+function patchesIn(layer, strips, at, more) {
+  const { table } = arrays(layer);
   const found = [];
-  for (let at = first; at < first + layer.k; at += 1) {
-    if (rows[at] < 0) continue;
-    const [row, column, top, left, bottom, right] = table.subarray(cells[at] * 6, cells[at] * 6 + 6);
+  for (let entry = at * strips.k; entry < (at + 1) * strips.k; entry += 1) {
+    if (strips.rows[entry] < 0) continue;
+    const [row, column, top, left, bottom, right] = table.subarray(strips.cells[entry] * 6, strips.cells[entry] * 6 + 6);
     const box = { top, left, bottom, right };
-    found.push({ layer, unit, image: positions.get(rows[at]), value: values[at], place: { row, column }, box });
+    found.push({ layer, image: positions.get(strips.rows[entry]), value: strips.values[entry], place: { row, column }, box, ...more });
   }
   return found;
+}
+
+// The patches of a unit, best first; then, if wished, its middle. `beside`: there is room for a middle in the row.
+function patchesOf(layer, unit, middle = false) {
+  const { index, strongest, middle: others } = arrays(layer);
+  const own = patchesIn(layer, strongest, index.get(unit), { unit, beside: middle && Boolean(others) });
+  return middle && others ? [...own, ...patchesIn(layer, others, index.get(unit), { unit, middle })] : own;
+}
+
+const directionPatches = (layer, number) => patchesIn(layer, arrays(layer).directions, number, { direction: number, beside: true });
+
+// The predicted classes that excite a unit, by falling mean of its maxima.
+function excitedBy(layer, unit) {
+  const { index, excited } = arrays(layer);
+  if (!excited) return [];
+  return Array.from({ length: excited.k }, (_, at) => index.get(unit) * excited.k + at)
+    .filter((at) => excited.classes[at] >= 0)
+    .map((at) => ({ name: className(excited.classes[at]), mean: excited.means[at], images: excited.counts[at] }));
 }
 
 const isOutput = (layer) => layer.name === data.net.output;

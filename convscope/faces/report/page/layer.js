@@ -13,8 +13,11 @@ function layerPage([name, chosen], options) {
       neighbours(layer),
       make("h1", { class: "name" }, layer.name),
       make("p", { class: "facts" }, layerFacts(layer)),
+      ...inside(layer),
+      make("h2", {}, isOutput(layer) ? "Classes" : "Units"),
       make("p", { class: "caption" }, captionOf(layer)),
       controls(layer, byMaximum),
+      controlRows(layer),
       list,
       neverList(layer),
       neighbours(layer),
@@ -49,6 +52,10 @@ function captionOf(layer) {
     `Each row is one ${kind}: the ${inWords(layer.k)} images that excite it most, cut around the place of the greatest activation; ` +
     `the white box is what that place can see (no box: the whole picture); the number is ${isOutput(layer) ? "the score (logit)" : "the activation"}; N = ${counted(data.count, "image")}.`,
   ];
+  if (layer.middle) {
+    parts.push(" Apart at the right three images from around the median of those that excite it: nine strong images alone make no concept.");
+  }
+  if (layer.excited && !isOutput(layer)) parts.push(" Below the number the predicted classes whose images excite it most, on average.");
   if (layer.saturated) {
     parts.push(` Of ${counted(layer.saturated, kind, isOutput(layer) ? "classes" : "units")} all patches reach the ceiling ${layer.ceiling} ` +
       "of this activation; they are ordered by what the rectifier was given.");
@@ -96,9 +103,12 @@ function unitFigure(layer, unit) {
     make("div", { class: "side" },
       link(layerAddress(layer, unit), output ? className(unit) : `${unit}`, { class: "name" }),
       output && data.net.labels ? make("span", { class: "quiet" }, `class ${unit}`) : null,
+      output ? null : make("span", { class: "quiet excited", title: "the predicted classes that excite it most, on average" }, excitedWords(layer, unit)),
       full ? make("span", { class: "quiet" }, `saturated: ${full} of ${patches.length} patches reach the ceiling ${layer.ceiling}`) : null),
-    strip(layer, unit));
+    strip(patchesOf(layer, unit, true), `${unitName(layer, unit)} of ${layer.name}`));
 }
+
+const excitedWords = (layer, unit) => excitedBy(layer, unit).map(({ name }) => name.split(",")[0]).join(", ");
 
 function neverList(layer) {
   if (!layer.never.length) return null;

@@ -14,6 +14,7 @@ function overview(_, options) {
     make("p", { class: "facts" }, facts()),
     data.note ? make("p", { class: "note" }, data.note) : null,
     hero(choice),
+    ...health(),
     make("h2", {}, "Layers"),
     layerTable(),
     make("p", { class: "caption" }, neverWords()),
@@ -32,7 +33,7 @@ function hero(choice) {
         link(layerAddress(layer), isOutput(layer) ? "output" : layer.name, { class: "name" }),
         link(layerAddress(layer, unit), unitName(layer, unit), { class: "quiet" }),
         make("span", { class: "quiet" }, seen.whole ? "sees the whole image" : `sees ${seen.words}`)),
-      strip(layer, unit));
+      strip(patchesOf(layer, unit), `${unitName(layer, unit)} of ${layer.name}`));
   });
   const others = Array.from({ length: most }, (_, at) =>
     link(at ? `#/?example=${at + 1}` : "#/", NUMBERS[at + 1], at + 1 === choice ? { "aria-current": "true" } : {}));
@@ -51,7 +52,7 @@ function ruleWords() {
 
 function layerTable() {
   const columns = [["Layer", ""], ["Kind", "extra"], ["Units", "number"], ["Map", "number extra"], ["A cell sees", "sees"],
-    ["Never above 0", "number"]];
+    ["Zeros", "number extra"], ["Dead", "number"], ["No gradient", "number extra"]];
   const lines = data.layers.map((layer) => {
     const { words, every } = sight(layer);
     return [
@@ -60,7 +61,9 @@ function layerTable() {
       layer.shape[0].toLocaleString("en"),
       layer.shape.length === 3 ? `${layer.shape[1]} × ${layer.shape[2]}` : "–",
       [sightDrawing(layer), make("span", {}, words), every ? make("span", { class: "quiet extra" }, every) : null].filter(Boolean),
-      layer.silences ? layer.never.length.toLocaleString("en") : "–",
+      layer.vitals.zeros === null || !layer.silences ? "–" : percent(layer.vitals.zeros),
+      layer.silences ? layer.vitals.dead.toLocaleString("en") : "–",
+      layer.vitals.still.toLocaleString("en"),
     ];
   });
   return table(columns, lines, { class: "layers" });
@@ -68,8 +71,9 @@ function layerTable() {
 
 function neverWords() {
   return `The squares show how much of the ${data.net.size.join(" × ")} px input one cell of a layer can see. ` +
-    `Never above 0: units whose activation did not rise above 0 anywhere on these ${counted(data.count, "image")}. ${boundWords()} ` +
-    "A dash stands where 0 has no such meaning.";
+    `Zeros: the share of activations that are 0. Dead: units whose activation did not rise above 0 anywhere on these ` +
+    `${counted(data.count, "image")}. ${boundWords()} No gradient: units that no gradient of the scores reaches on ` +
+    `${counted(data.health.gradientSample, "image")} of them: training would not change them. A dash stands where 0 has no such meaning.`;
 }
 
 function boundWords() {

@@ -1,0 +1,148 @@
+"""What a layer does and is made of, in the report: vitals, filters with their verdict, maps of sample images."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscope.atlas import Atlas
+from convscope.faces.report.layers import packed
+from convscope.render.pixels import Pixels, colour
+from convscope.render.vitals import maxima
+from convscope.studies.health import Health
+from convscope.studies.vitals import Vitals
+
+CLASSES = 3  # that excite a unit
+ACROSS = 16  # filters in a row of the picture
+MAPS_ACROSS = 8
+
+
+def describe_inside(atlas: Atlas, name: str, units: NDArray[np.int64]) -> dict[str, Any]:
+    """Vitals, filters and maps of a layer as JSON; pictures as WebP in base64."""
+    return {
+        "vitals": describe_vitals(atlas.vitals(name)),
+        "filters": describe_filters(atlas, name),
+        "maps": describe_maps(atlas, name),
+        "excited": describe_classes(atlas, name, units),
+    }
+
+
+def describe_health(health: Health, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of all layers, and how many layers of filters have which verdict."""
+    grades: dict[str, int] = {}
+    for record in filters["layers"]:
+        grades[record["grade"]] = grades.get(record["grade"], 0) + 1
+    return {
+        "sample": health.sample,
+        "gradientSample": health.gradient_sample,
+        "dead": health.dead.tolist(),
+        "rare": health.rarely_active.tolist(),
+        "still": health.gradient_dead.tolist(),
+        "zeros": finite(health.fraction_zero),
+        "hoyer": finite(health.hoyer),
+        "radius": finite(health.radius),
+        "grades": grades,
+        "verdicts": {record["name"]: record["verdict"] for record in filters["layers"] if record["grade"] != "none"},
+    }
+
+
+def describe_vitals(vitals: Vitals) -> dict[str, Any]:
+    """Counts, and the picture of all units' maxima."""
+    shares, low, high = maxima(vitals)
+    limit = float(np.quantile(shares, 0.995)) or 1.0
+    return {
+        "dead": int(vitals.dead.sum()),
+        "bound": vitals.dead_bound,
+        "rare": int(vitals.rarely_active.sum()),
+        "still": int(vitals.gradient_dead.sum()),
+        "zeros": finite(vitals.fraction_zero),
+        "hoyer": finite(vitals.hoyer),
+        "always": int((vitals.active_images == 1).sum()),
+        "low": low,
+        "high": high,
+        "limit": limit,
+        "picture": picture(colour(shares.astype(np.float32), False, (0.0, limit))),
+    }
+
+
+def describe_filters(atlas: Atlas, name: str) -> dict[str, Any] | None:
+    """The filters that make a layer, and their verdict; None where none do."""
+    kept = atlas.store.manifest["filters"]
+    owner = kept["of"].get(name)
+    index = next((at for at, record in enumerate(kept["layers"]) if record["name"] == owner), None)
+    if index is None:
+        return None
+    record = kept["layers"][index]
+    found = {key: record[key] for key in ("name", "first", "filters", "channels", "size", "grade", "verdict")}
+    if "limit" not in record:
+        return found | {"picture": None}
+    tiles = np.asarray(atlas.store.array(f"filters/{index}"))
+    if tiles.ndim == 3:
+        centred = tiles.astype(np.float32) / 127.5 - 1
+        tiles = np.stack([colour(tile, True, (-1.0, 1.0)) for tile in centred])
+    shown = {"shown": len(tiles), "limit": record["limit"], "across": min(ACROSS, len(tiles))}
+    return found | shown | {"picture": picture(grid(tiles, ACROSS))}
+
+
+def describe_maps(atlas: Atlas, name: str) -> list[dict[str, Any]]:
+    """For each sample image the grid of a layer's maps on one scale; none for vectors."""
+    kept = atlas.store.manifest["maps"]
+    if name not in kept["layers"]:
+        return []
+    position = kept["layers"].index(name)
+    found = []
+    for number, row in enumerate(kept["rows"]):
+        low, high = kept["scales"][number][position]
+        values = np.asarray(atlas.store.array(f"maps/{number}/{position}")).astype(np.float32) / 255
+        tiles = [
+            colour(tile * 2 - 1, True, (-1.0, 1.0)) if low < 0 else colour(tile, False, (0.0, 1.0)) for tile in values
+        ]
+        shown = picture(grid(np.stack(tiles), MAPS_ACROSS), quality=72)
+        found.append({"row": row, "low": low, "high": high, "shown": len(tiles), "picture": shown})
+    return found
+
+
+def describe_classes(atlas: Atlas, name: str, units: NDArray[np.int64]) -> dict[str, str]:
+    """Per unit the predicted classes that excite it: class, mean of its maxima, number of images; -1 for none."""
+    kinds = {"classes": "<i4", "means": "<f4", "counts": "<i4"}
+    arrays = {part: np.asarray(atlas.store.of_layer(name, f"classes/{part}"))[units, :CLASSES] for part in kinds}
+    excites = arrays["means"] > 0
+    arrays["classes"] = np.where(excites, arrays["classes"], -1)
+    arrays["means"] = np.where(excites, arrays["means"], 0)
+    return {part: packed(array, kinds[part]) for part, array in arrays.items()}
+
+
+def grid(tiles: NDArray[np.uint8], across: int) -> Pixels:
+    """T×h×w×3 → tiles in rows, with clear lines of one cell between them: H×W×4."""
+    count, height, width, _ = tiles.shape
+    across = min(across, count)
+    rows = -(-count // across)
+    found = np.zeros((rows * (height + 1) - 1, across * (width + 1) - 1, 4), np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // across * (height + 1), index % across * (width + 1)
+        found[top : top + height, left : left + width, :3] = tile
+        found[top : top + height, left : left + width, 3] = 255
+    return found
+
+
+def picture(pixels: Pixels, quality: int | None = None) -> dict[str, Any]:
+    """A picture as WebP in base64 with its size; lossless unless a quality is given."""
+    stream = io.BytesIO()
+    options: dict[str, Any] = {"lossless": True} if quality is None else {"quality": quality}
+    Image.fromarray(pixels).save(stream, "WEBP", method=4, **options)
+    return {
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "bytes": base64.b64encode(stream.getvalue()).decode(),
+    }
+
+
+def finite(values: Any) -> Any:
+    """Numbers as JSON holds them: null for what is none."""
+    if np.ndim(values):
+        return [finite(value) for value in values]
+    return round(float(values), 4) if np.isfinite(values) else None
