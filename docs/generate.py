@@ -1,4 +1,4 @@
-"""Writes docs/command-line.md from the command line itself, and the README's pictures from the demo's atlas."""
+"""Writes docs/command-line.md from the command line itself, and all pictures: of the demo's atlas, of techniques."""
 
 import inspect
 import io
@@ -26,11 +26,34 @@ def command_line() -> str:
         parts += [f"## `convscope {name}`", "", inspect.cleandoc(command.help or ""), ""]
         for argument in command.assemble_argument_collection():
             default: Any = argument.field_info.default
-            shown = "" if argument.required or default in (None, False, "") else f" (default: `{default}`)"
+            shown = "" if argument.required or default in (None, False, "", ()) else f" (default: `{default}`)"
             words = argument.parameter.help or ""
             parts.append(f"- {' / '.join(f'`{n}`' for n in argument.names)}{': ' + words if words else ''}{shown}")
         parts.append("")
     return "\n".join(parts)
+
+
+def technique_pictures() -> None:
+    """The figures of the techniques' pages, drawn by the tool: what `result.save` would show."""
+    from convscope import load
+    from convscope.faces.demo import demo_photos
+    from convscope.registry import TECHNIQUES
+    from convscope.render.draw import draw
+    from convscope.render.figure import compose
+
+    net = load("efficientnet-lite0")
+    photos = {photo.stem: photo for photo in demo_photos()}
+    for name, (technique, arguments, options) in FIGURES.items():
+        result = TECHNIQUES[technique](net, *(photos.get(argument, argument) for argument in arguments), **options)
+        save_picture(compose(draw(result), ""), name)
+
+
+def save_picture(png: bytes, name: str, quality: int = 60) -> None:
+    """A picture into docs/pictures: as JPEG, or as PNG of 256 colours, which is smaller where few are photographs."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    if name.endswith(".png"):
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE)  # which keeps rare colours
+    picture.save(PICTURES / name, quality=quality, optimize=True, progressive=True)
 
 
 def pictures(demo: Path) -> None:
@@ -43,7 +66,7 @@ def pictures(demo: Path) -> None:
 
     atlas = open_atlas(demo / "atlas")
     picture = compose([exemplar_tiles([atlas.exemplars(f"class:{name}", k=9) for name in CLASSES])], "", scale=1.5)
-    Image.open(io.BytesIO(picture)).convert("RGB").save(PICTURES / "classes.jpg", quality=88)
+    save_picture(picture, "classes.jpg", quality=88)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
@@ -57,9 +80,18 @@ def pictures(demo: Path) -> None:
 
 CLASSES = ("Egyptian cat", "espresso", "tripod", "moped", "stone wall", "palace")
 PAGES = {"report": "#/", "layer": "#/layer/blocks.4.0.bn1"}
+# picture → technique, its arguments after the net (a photo by its name), its options
+FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "activations.jpg": ("activations", ("chelsea", "bn1"), {}),
+    "activations-deep.png": ("activations", ("chelsea", "bn2"), {"order": "strength"}),
+    "activations-signed.jpg": ("activations", ("astronaut", "conv_stem"), {"units": (1, 3, 12, 21), "boost": 2}),
+    "filters.png": ("filters", ("conv_stem",), {}),
+    "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
+}
 PICTURES = DOCS / "pictures"
 
 if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
+    technique_pictures()
     pictures(DOCS.parent / "demo")

@@ -31,10 +31,10 @@ def digits() -> Digits:
     return Digits(images[~test], labels[~test], images[test], labels[test])
 
 
-def untrained_digits() -> nn.Sequential:
+def untrained_digits(seed: int = 0) -> nn.Sequential:
     """Two 5×5 convolutions with ReLU, max pools and a linear layer over 8×3×3 maps: seeded random weights."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return nn.Sequential(
             nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 5, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -43,9 +43,11 @@ def untrained_digits() -> nn.Sequential:
 
 
 @cache
-def trained_digits(learning_rate: float = 0.05, epochs: int = 16, weight_decay: float = 0.01) -> nn.Sequential:
+def trained_digits(
+    learning_rate: float = 0.05, epochs: int = 16, weight_decay: float = 0.01, seed: int = 0
+) -> nn.Sequential:
     """The same trained by plain gradient descent with momentum; a learning rate far too high kills its units."""
-    net, data = untrained_digits().train(), digits()
+    net, data = untrained_digits(seed).train(), digits()
     descent = torch.optim.SGD(net.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay)
     order = torch.Generator().manual_seed(1)
     for _ in range(epochs):

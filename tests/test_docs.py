@@ -30,7 +30,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/techniques.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md"])
 def test_code_blocks_run(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,13 +41,24 @@ def test_code_blocks_run(
         exec(compile(block, page, "exec"), {})
     if page == "README.md":
         assert "cat" in capsys.readouterr().out
-    assert (workplace / "unit.png").read_bytes()[:4] == b"\x89PNG"
+    for name in re.findall(r'\.save\("(.+?\.png)"\)', "".join(blocks)):
+        assert (workplace / name).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_links_and_pictures_are_there() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert target.startswith("https://arxiv.org/") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_pictures_of_techniques_are_there_and_small() -> None:
+    """`python -m docs.generate` draws them; each is shown on a page."""
+    from docs.generate import FIGURES
+
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    for name in FIGURES:
+        assert f"(pictures/{name})" in pages, name
+        assert (ROOT / "docs" / "pictures" / name).stat().st_size < 250_000, name
 
 
 def test_the_command_line_page_is_fresh() -> None:

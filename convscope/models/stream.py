@@ -21,6 +21,7 @@ from convscope.models.rectifiers import argument
 
 Shown = Callable[[str, Tensor], None]  # layer, N×C×H×W or N×C: to be read at once, for it is overwritten later
 FRESH = frozenset(["conv2d", "linear", "add", "getitem", "cat", "max_pool2d", "avg_pool2d", "mul", "addmm"])
+NORM = torch.ops.aten._native_batch_norm_legit_no_training.default  # another has the statistics of its batch
 IN_PLACE = {
     torch.ops.aten.relu.default: torch.ops.aten.relu_.default,
     torch.ops.aten.hardtanh.default: torch.ops.aten.hardtanh_.default,
@@ -112,17 +113,23 @@ def find_folds(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node, f
     found = {}
     inside = set(nodes)
     for node in nodes:
-        if operator_name(node) != "batch_norm" or node in asked:
+        if node.target is not NORM or node in asked or not all(map(is_constant, node.args[1:5])):
             continue
         before = node.args[0]
         if not isinstance(before, fx.Node) or operator_name(before) not in ("conv2d", "linear") or before in asked:
             continue
         alone = [user for user in before.users if user in inside] == [node]
-        weight = before.args[1]
+        known = all(map(is_constant, before.args[1:3])) and isinstance(before.args[1], fx.Node)
+        on_units = operator_name(before) == "conv2d" or len(shape_of(before)) == 2  # a linear layer's are its last axis
         readers = [user for user in node.users if user in inside]
-        if alone and isinstance(weight, fx.Node) and weight.op == "placeholder" and len(readers) == 1:
+        if alone and known and on_units and len(readers) == 1:
             found[node] = before
     return found
+
+
+def is_constant(source: Any) -> bool:
+    """Whether an argument is a weight of the network, or none at all."""
+    return source is None or (isinstance(source, fx.Node) and source.op == "placeholder")
 
 
 def is_folded(node: fx.Node, folded: dict[fx.Node, fx.Node]) -> bool:
@@ -141,11 +148,15 @@ def plan_memory(steps: Sequence[Step]) -> None:
     made = {step.node: step for step in steps}
     for step in steps:
         step.done_with = tuple(node for node, reader in last.items() if reader is step and node in made)
+        if step.node not in last:  # shown, and read by nobody
+            step.done_with += (step.node,)
         first = step.arguments[0] if step.arguments else None
         if step.operator in IN_PLACE and isinstance(first, fx.Node) and first in made and readers[first] == [step]:
             fresh = operator_name(made[first].node) in FRESH and own_memory(made[first])
-            same = shape_of(first) == shape_of(step.node) and not any(
-                argument is first for argument in step.arguments[1:]
+            same = (
+                shape_of(first) == shape_of(step.node)
+                and kind_of(first) == kind_of(step.node)
+                and not any(argument is first for argument in step.arguments[1:])
             )
             if fresh and same:
                 step.operator = IN_PLACE[step.operator]
@@ -161,6 +172,12 @@ def sources_of(step: Step) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.node.map_arg((step.arguments, step.keywords), found.append)
     return list(dict.fromkeys(found))
+
+
+def kind_of(node: fx.Node) -> torch.dtype:
+    """The type of a node's numbers."""
+    kind: torch.dtype = node.meta["val"].dtype
+    return kind
 
 
 def shape_of(node: fx.Node) -> tuple[Any, ...]:

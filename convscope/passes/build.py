@@ -35,6 +35,7 @@ from convscope.watch import SILENT, Watch
 
 BATCHES = (4, 32)  # images in one forward, at least and at most
 TRIAL = 8  # images that the estimate is made from
+TIMES = "the times of the files"  # in the key of an unfinished atlas, so that no file changes under it
 
 
 def build_atlas(
@@ -57,7 +58,7 @@ def build_atlas(
     """Reads the images once through the net and writes an atlas to `out`; gives its folder.
 
     Goes on where an unfinished build of the same work stopped. Raises NoImages, AtlasInUse, UnknownLayer,
-    BuildStopped, DiskFull.
+    BuildStopped, DiskFull, UnsuitableNet where no score of any image is a number.
     """
     check(
         engine,
@@ -77,15 +78,15 @@ def build_atlas(
         workspace.close()  # a kill may have come between the manifest and this
         watch.say(f"{out} is already finished: the same net, images and options")
         return Path(out)
-    ranks = np.random.default_rng(seed).permutation(len(listing.files))
-    reader = ShardReader(Learner(net, folds, followed), ranks, size, full_decode)
-    shards = listing.shards()
-    finished = workspace.finished()
-    waiting = [shard for shard in shards if shard.index not in finished]
-    done, total = sum(len(shards[index].files) for index in finished), len(listing.files)
-    if finished:
-        watch.say(f"going on: {done} of {total} images are done already")
+    done, total = 0, len(listing.files)
     try:
+        ranks = np.random.default_rng(seed).permutation(total)
+        reader = ShardReader(Learner(net, folds, followed), ranks, size, full_decode)
+        shards, finished = listing.shards(), workspace.finished()
+        waiting = [shard for shard in shards if shard.index not in finished]
+        done = sum(len(shards[index].files) for index in finished)
+        if finished:
+            watch.say(f"going on: {done} of {total} images are done already")
         if waiting:
             watch.say(estimate(reader, waiting[0].files[:TRIAL], total - done, total))
         watch.progress(done, total, "images")
@@ -99,7 +100,7 @@ def build_atlas(
             if watch.stopped():
                 raise KeyboardInterrupt
         merger.advance()
-        known = {name: value for name, value in key.items() if name != "times"}
+        known = {name: value for name, value in key.items() if name != TIMES}
         finish(workspace, net, folds, merger.states, listing, known)
     except KeyboardInterrupt:
         raise BuildStopped(
@@ -200,7 +201,7 @@ def work_key(
     return {
         "the network": net.fingerprint,
         "the images": listing.fingerprint(times=False),
-        "times": listing.fingerprint(),
+        TIMES: listing.fingerprint(),
         "the options": hashlib.sha256(text.encode()).hexdigest(),
         "the format": str(FORMAT),
     }
@@ -210,19 +211,23 @@ def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int
     """How long the rest will take and how much disk the whole will need, from a few of the images."""
     states = reader.learner.none()
     read: list[Read] = []
+    numbers: list[bool] = []  # whether any image got a score that is one
+
+    def look(name: str, output: Tensor) -> None:
+        if name == reader.learner.output:
+            numbers.append(bool(output.isfinite().all(1).any()))
+
     for _ in range(2):  # the first forward and the first `add` are slow, and are not counted
         start = time.perf_counter()
         read = [result for result in map(reader.read, files) if not isinstance(result, str)]
         if read:
-            reader.learner.stream.run(reader.batch([(row, one, -1) for row, one in enumerate(read)]).pixels, unseen)
+            reader.learner.stream.run(reader.batch([(row, one, -1) for row, one in enumerate(read)]).pixels, look)
     seconds = (time.perf_counter() - start) / max(len(files), 1)
     kept = sum(array.nbytes for state in states.values() for array in state.values())
     disk = kept + sum(len(one.packed) for one in read) / max(len(files), 1) * total
-    return f"{waiting} images to read: about {words(seconds * waiting)}, and {disk / 1e6:,.0f} MB on the disk"
-
-
-def unseen(name: str, output: Tensor) -> None:
-    """Nobody looks."""
+    text = f"{waiting} images to read: about {words(seconds * waiting)}, and {disk / 1e6:,.0f} MB on the disk"
+    doubt = f"; but the network gives NaN or infinite scores for all of the first {len(read)}: check its weights"
+    return text if all(numbers) else text + doubt
 
 
 def words(seconds: float) -> str:

@@ -20,8 +20,8 @@ class Classes(Fold):
         self.units = Units(layers)
 
     def describe(self) -> dict[str, Any]:
-        """How many classes a unit keeps."""
-        return {"kept": KEPT}
+        """How many classes a unit keeps, and how many images of one say something."""
+        return {"kept": KEPT, "enough": ENOUGH}
 
     def none(self) -> State:
         """No class was predicted yet."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from convscope.data.sources import Listing
-from convscope.errors import NoImages
+from convscope.errors import NoImages, UnsuitableNet
 from convscope.models.net import Net
 from convscope.passes.boxes import boxes_of
 from convscope.passes.codes import Codes
@@ -20,6 +20,7 @@ from convscope.passes.fold import Fold, State
 from convscope.passes.manifest import describe_net
 from convscope.passes.maps import write_maps
 from convscope.passes.predictions import Predictions
+from convscope.passes.reading import NOT_FINITE
 from convscope.passes.strongest import NO_ROW
 from convscope.store.files import write_arrays, write_bytes, write_json, write_rows, write_table
 from convscope.store.workspace import FORMAT, MANIFEST, Workspace
@@ -51,6 +52,12 @@ def finish(
         skipped.append(lost)
     table, lost = pa.concat_tables(images), pa.concat_tables(skipped)
     if not len(table):
+        refused = lost["reason"].to_pylist().count(NOT_FINITE)
+        if refused:
+            raise UnsuitableNet(
+                f"{net.name} gives no image a score that is a number: NaN or infinite for all {refused} of them",
+                "check its weights, its mean and std, and its precision: float16 ends at 65,504",
+            )
         first = lost.slice(0, 1).to_pylist()[0]
         hint = f"the first of them, {first['uri']}: {first['reason']}"
         raise NoImages("none of the files is an image that can be read", hint)

@@ -17,7 +17,7 @@ from convscope.errors import UnreadableImage
 from convscope.models.net import Net
 from convscope.models.prepared import to_pixels
 from convscope.models.preprocess import Placement, Preprocess
-from convscope.passes.fold import Batch
+from convscope.passes.fold import Batch, State
 from convscope.passes.learning import Learner, NotFiniteError
 from convscope.store.workspace import Partial
 
@@ -75,6 +75,7 @@ class ShardReader:
         packed: dict[str, tuple[int, int]] = {}
         states = self.learner.none()
         waiting: list[tuple[int, Read, int]] = []
+        bad: list[NDArray[np.int64]] = []  # rows that are to be left out; the rest is read to find them all at once
         alone = any(isinstance(file, DatasetItem) for file in shard.files)  # few datasets can be read from two threads
         pool = ThreadPoolExecutor(1 if alone else self.readers)
         try:
@@ -95,14 +96,24 @@ class ShardReader:
                 target = self.net.match_label(file.label)
                 waiting.append((row, result, -1 if target is None else target))
                 if len(waiting) == self.batch_size:
-                    self.learner.learn(states, self.batch(waiting))
+                    bad += self.learnt(states, waiting)
                     waiting = []
         finally:  # after Ctrl-C nobody waits for files that nobody will use
             pool.shutdown(cancel_futures=True)
         if waiting:
-            self.learner.learn(states, self.batch(waiting))
+            bad += self.learnt(states, waiting)
+        if bad:
+            raise NotFiniteError(np.concatenate(bad))
         tables = pa.Table.from_pylist(images, IMAGES), pa.Table.from_pylist(skipped, SKIPPED)
         return Partial(*tables, bytes(pack), states)
+
+    def learnt(self, states: dict[str, State], waiting: Sequence[tuple[int, Read, int]]) -> list[NDArray[np.int64]]:
+        """Learns from a batch; gives the rows for which the net gives NaN, which spoil the states."""
+        try:
+            self.learner.learn(states, self.batch(waiting))
+        except NotFiniteError as found:
+            return [found.rows]
+        return []
 
     def read(self, file: ImageFile | DatasetItem) -> Read | str:
         """A file's crop, or the reason why it cannot be read."""

@@ -115,7 +115,7 @@ def sample_words(result: Activations, count: int) -> str:
     """How many units of how many, in which order."""
     total, asked = len(result.maps), len(result.shown)
     strength = result.order == "strength"
-    sorting = "the most active first" if strength else "by number" if asked == total else "as they were asked for"
+    sorting = "the most active first" if strength else "by number" if asked == total else "in the order given"
     if count < asked:
         part = f"The {count:,} most active of {asked:,} maps" if strength else f"The first {count:,} of {asked:,} maps"
     elif asked < total:

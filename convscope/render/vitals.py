@@ -99,9 +99,11 @@ def lowest(result: Vitals) -> NDArray[np.bool_]:
 
 
 def rebinned(histogram: NDArray[np.int32], own: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A unit's shares in other bins, each of its own spread evenly over where it lies."""
+    """A unit's shares in other bins, each of its own spread evenly over where it lies; the outer ones take the rest."""
     below = np.concatenate([[0.0], np.cumsum(histogram, dtype=np.float64)])
-    return np.asarray(np.diff(np.interp(edges, own, below)) / max(below[-1], 1))
+    found = np.interp(edges, own, below)
+    found[0], found[-1] = 0, below[-1]
+    return np.asarray(np.diff(found) / max(below[-1], 1))
 
 
 def unit_table(result: Vitals) -> Table:

@@ -86,6 +86,8 @@ class Workspace:
     def begin(self, key: Mapping[str, str], overwrite: bool) -> bool:
         """Takes the lock and notes the key, or compares it; whether the atlas is finished already."""
         manifest, note = self.atlas / MANIFEST, self.folder / "key.json"
+        if overwrite and self.atlas.is_dir():
+            refuse_other_things(self.atlas)
         if overwrite or not manifest.exists():
             (self.folder / "shards").mkdir(parents=True, exist_ok=True)
         if self.folder.is_dir():
@@ -202,16 +204,18 @@ def refuse_other_work(atlas: Path, found: Any, key: Mapping[str, str], done: boo
         raise AtlasInUse(f"{atlas} holds {state} of other work: {', '.join(changed)} changed since", hint)
 
 
-def empty(atlas: Path, unfinished: Path) -> None:
-    """Removes an atlas, and nothing that is not its own; AtlasInUse where there is more in its folder.
-
-    A kill at any moment leaves a folder that is known as an atlas, and never one that looks finished.
-    """
-    foreign = sorted({path.name for path in atlas.iterdir()} - OWN)
+def refuse_other_things(atlas: Path) -> None:
+    """AtlasInUse where there is more in a folder than an atlas has."""
+    own = OWN | {f".{name}.part" for name in OWN}
+    foreign = sorted({path.name for path in atlas.iterdir()} - own)
     if foreign:
         raise AtlasInUse(
             f"{atlas} holds an atlas and other things: {', '.join(foreign[:5])}", "move them, or give another --out"
         )
+
+
+def empty(atlas: Path, unfinished: Path) -> None:
+    """Removes an atlas; a kill at any moment leaves a folder that is known as one, and never looks finished."""
     write_json(unfinished / "key.json", EMPTIED)
     (atlas / MANIFEST).unlink(missing_ok=True)
     kept = {unfinished, unfinished / "key.json", unfinished / "lock"}

@@ -122,3 +122,36 @@ def test_surroundings_hold_the_box_and_stay_inside(shape: tuple[int, int], edges
     assert -1 <= box.top <= box.bottom <= cut.shape[0] + 1
     assert -1 <= box.left <= box.right <= cut.shape[1] + 1
     assert box.height == pytest.approx(rows[1] - rows[0])
+
+
+def test_the_middle_lies_around_the_median_of_those_that_fire(atlas: convscope.Atlas) -> None:
+    patches = atlas.exemplars("/relu#1:0")
+    assert [patch.row for patch in patches.middle] == [3, 2, 1]
+    assert patches.middle[1].value == pytest.approx(9 * 150 / 255, rel=1e-5)
+    assert patches.middle_sample >= 5
+    assert atlas.exemplars("/relu#1:1").middle == ()  # nothing is green
+
+
+def test_directions_are_the_control_and_look_like_one(atlas: convscope.Atlas) -> None:
+    patches = atlas.exemplars("/relu#1:0", directions=3)
+    vectors = atlas.store.array("directions/vectors")[:, :2]  # of this layer
+    values = np.array([[9 * 50 * (row + 1) / 255, 0] for row in range(5)])
+    for one in patches.directions:
+        along = values @ vectors[one.number]
+        along = np.maximum(along, 0) if along.max() > 0 else np.zeros(5)  # where nothing is red, the direction has 0
+        assert [patch.value for patch in one.patches] == pytest.approx(sorted(along, reverse=True), rel=1e-5, abs=1e-6)
+    (panel,) = convscope.draw(patches)
+    rows = panel.numbers()["rows"]
+    assert [row["control"] for row in rows] == [False, False, True, True, True]
+    assert "The control (Szegedy et al. 2014)" in panel.caption
+    assert len(convscope.draw(atlas.exemplars("/relu#1:0", directions=0))[0].numbers()["rows"]) == 2
+    saved = patches.arrays()
+    assert saved["direction_rows"].shape == (3, 5)
+    assert saved["middle_rows"].tolist() == [3, 2, 1]
+
+
+def test_what_excites_a_unit_are_the_predicted_classes(atlas: convscope.Atlas) -> None:
+    (only,) = atlas.exemplars("/relu#1:0").classes
+    assert (only.name, only.images) == ("class 0", 5)
+    assert only.mean == pytest.approx(9 * 150 / 255, rel=1e-5)
+    assert atlas.exemplars("/relu#1:1").classes == ()

@@ -187,7 +187,7 @@ def test_options_change_the_picture_never_the_values() -> None:
     assert maxima == sorted(maxima, reverse=True)
     assert activations(net, picture(), "2", units=(4, 0)).shown == (4, 0)
     assert "3 of 6 maps of 2 (relu) for an array, the most active first" in drawn(other)[1].caption
-    assert "as they were asked for" in drawn(activations(net, picture(), "2", units=(4, 0)))[1].caption
+    assert "in the order given" in drawn(activations(net, picture(), "2", units=(4, 0)))[1].caption
 
 
 def test_signed_layers_are_drawn_about_mid_grey() -> None:

@@ -72,7 +72,7 @@ function controlRows(layer) {
   if (!directions || !directions.k) return null;
   const count = directions.rows.length / directions.k;
   if (!count) return null;
-  const rows = Array.from({ length: count }, (_, number) => make("div", { class: "unit" },
+  const rows = Array.from({ length: count }, (_, number) => make("div", { class: "row" },
     make("div", { class: "side" }, make("em", {}, "random direction"), make("span", { class: "quiet" }, `control ${number + 1}`)),
     strip(directionPatches(layer, number), `random direction ${number} of ${layer.name}`)));
   return make("div", { class: "control" }, rows, make("p", { class: "caption" },
