@@ -8,7 +8,9 @@ from convscope.errors import UnreadableImage
 
 
 def rgb_image(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode → a new RGB one, alpha laid on white; UnreadableImage if out of range.
+    """A loaded picture of any mode → RGB, alpha laid on white; UnreadableImage if out of range.
+
+    An RGB one comes back as it is, not as a copy.
 
     Colour profiles are not applied, as nowhere in the training of ConvNets. Of 16-bit colour (not grey),
     Pillow keeps the upper byte.
@@ -19,7 +21,7 @@ def rgb_image(image: Image.Image) -> Image.Image:
         return Image.fromarray(_bytes_from_long_grey(image)).convert("RGB")
     if image.has_transparency_data:
         return _on_white(image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def bytes_from_floats(values: NDArray[np.floating]) -> NDArray[np.uint8]:

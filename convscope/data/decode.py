@@ -20,6 +20,7 @@ from convscope.errors import UnreadableImage
 
 SHRINKABLE = ("JPEG", "MPO")  # an MPO is a JPEG with more pictures behind it
 SHRINKS = (8, 4, 2)  # what a JPEG's sides can be divided by while it is decoded
+PIECE = 1 << 20  # bytes handed to the JPEG decoder at once: at the end of each it does a row of blocks anew
 
 _FILTERS = threading.Lock()
 
@@ -85,6 +86,8 @@ def _decode_stream(file: io.BytesIO | io.BufferedReader, least: Least | None = N
                 raise UnreadableImage(too_many_pixels())
             if image.format == "EPS":  # Pillow would hand it to Ghostscript, which runs programs
                 raise UnreadableImage("a PostScript drawing, not an image", hint="convert it to PNG")
+            if image.format in SHRINKABLE:
+                image.decodermaxblock = PIECE
             try:
                 return _picture(image, least)
             except UnreadableImage:

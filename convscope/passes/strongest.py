@@ -61,17 +61,21 @@ class Strongest(Fold):
         first_of_content = batch.distinct
         values = values[first_of_content].T
         part = self.units.slices[layer]
-        moved = np.flatnonzero(values.max(axis=1, initial=-np.inf) >= state["values"][part, -1])
+        last = state["values"][part, -1]
+        moved = np.flatnonzero(values.max(axis=1, initial=-np.inf) >= last)
         if not len(moved):
             return
+        values = values[moved]
+        width = min(int((values >= last[moved, None]).sum(axis=1).max()), self.k)  # soon few images still move a unit
+        order = np.argsort(-values, axis=1, kind="stable")[:, :width]  # of equals the lower row comes first
+        source = first_of_content[order]
         kept = {name: array[part][moved] for name, array in state.items()}
-        wide = (len(moved), len(first_of_content))
         challengers: State = {
-            "values": values[moved],
-            "rows": np.broadcast_to(batch.rows[first_of_content], wide),
-            "contents": np.broadcast_to(batch.contents[first_of_content], wide),
-            "places": np.zeros((*wide, 2), np.int16),  # looked up below, for those that stay
-            "source": np.broadcast_to(first_of_content, wide),
+            "values": np.take_along_axis(values, order, axis=1),
+            "rows": batch.rows[source],
+            "contents": batch.contents[source],
+            "places": np.zeros((*order.shape, 2), np.int16),  # looked up below, for those that stay
+            "source": source,
         }
         best = self.best({**kept, "source": np.full_like(kept["rows"], NO_ROW)}, challengers)
         source = np.where(best["rows"] == NO_ROW, NO_ROW, best.pop("source"))

@@ -1,6 +1,6 @@
 """Whatever happens to a build – a kill, Ctrl-C, a full disk, other work – nothing that was finished is lost.
 
-Real processes and real signals, over 29 shards of real digits.
+Real processes and real signals, over 28 shards of real digits.
 """
 
 import errno
@@ -37,7 +37,7 @@ from tests.builds import (
     wait_for,
 )
 
-SHARDS = 29
+SHARDS = 28
 FEW = 704  # images: 11 shards
 
 
@@ -52,8 +52,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = digit_files(tmp_path_factory.mktemp("digits") / "digits")
-    assert -(-len(list(folder.rglob("*.png"))) // SHARD) == SHARDS
+    folder = digit_files(tmp_path_factory.mktemp("digits") / "digits", SHARDS * SHARD)
+    assert len(list(folder.rglob("*.png"))) == SHARDS * SHARD
     return folder
 
 
@@ -90,43 +90,31 @@ def stamps_of(out: Path) -> dict[str, int]:
 # ------------------------------------------------------------------------------------------------- SIGKILL
 
 
-@pytest.mark.parametrize("seed", range(3))
+KILLS = {"early": (5, EVERY - 6), "after a saving": (EVERY, EVERY + 2)}  # so many shards are done, about
+
+
+@pytest.mark.parametrize("kind", KILLS)
 def test_a_kill_at_a_random_moment_loses_at_most_the_shard_in_work(
-    seed: int, images: Path, unbroken: dict[str, str], tmp_path: Path
+    kind: str, images: Path, unbroken: dict[str, str], tmp_path: Path
 ) -> None:
-    """Killed twice by its progress, at least 5 shards after the start and 5 before the end; seed 2 beyond a saving."""
-    dice, out = random.Random(seed), tmp_path / "atlas"
-    first = dice.randrange(5, 12) if seed < 2 else EVERY
-    second = dice.randrange(max(first + 1, EVERY), SHARDS - 6)
-    worked = 0
-    for target in (first, second):
+    """Killed by its progress, after at least 5 shards and with at least 5 left, each time somewhere else in the work."""
+    dice, out = random.Random(kind), tmp_path / "atlas"
+    at = dice.randint(*KILLS[kind])
+    before: dict[str, int] = {}
+    for target in (at, at + 2):  # the second one kills a build that goes on
         process = start_build(images, out)
         wait_for(lambda at=target: len(shards_of(out)) >= at, process)  # type: ignore[misc]
-        time.sleep(dice.uniform(0, 0.2))  # somewhere in the work on a shard, its commit, or a saving
+        time.sleep(dice.uniform(0, 0.15))  # in the work on a shard, in its commit, or in a saving
         kill(process)
-        there = shards_of(out)
+        there = stamps_of(out)
         assert target <= len(there) <= SHARDS - 5
-        assert there == {f"{index:06d}" for index in range(len(there))}
-        worked += max(shards_in(log_of(out)), 0)
-        assert len(there) - worked in (0, 1), "a shard is kept before it is told of"
-        worked = len(there)
-    assert (out / "unfinished" / "merged").is_dir()
-    assert finish_build(images, out) == SHARDS - worked, "finished shards were done again"
+        assert set(there) == {f"{index:06d}" for index in range(len(there))}
+        assert {name: there[name] for name in before} == before, "a finished shard was done again"
+        assert len(there) - len(before) - max(shards_in(log_of(out)), 0) in (0, 1)  # one is kept before it is told of
+        before = there
+    assert (out / "unfinished" / "merged").is_dir() == (kind == "after a saving")
+    assert finish_build(images, out) == SHARDS - len(before)
     assert bytes_of(out) == unbroken
-
-
-def test_finished_shards_are_not_touched_again(images: Path, unbroken: dict[str, str], tmp_path: Path) -> None:
-    out = tmp_path / "atlas"
-    process = start_build(images, out)
-    wait_for(lambda: len(shards_of(out)) >= 6, process)
-    kill(process)
-    before = stamps_of(out)
-    again = start_build(images, out)
-    wait_for(lambda: len(shards_of(out)) >= len(before) + 3, again)
-    kill(again)
-    after = stamps_of(out)
-    assert {name: after[name] for name in before} == before
-    assert f"done {len(before) * SHARD}" == log_of(out).read_text().splitlines()[2], log_of(out).read_text()
 
 
 MOMENTS = {
@@ -214,20 +202,20 @@ def test_half_an_overwriting_goes_on_only_when_it_is_asked_for(tmp_path: Path) -
 
 
 def test_ctrl_c_of_the_command_line_ends_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    images = digit_files(tmp_path / "digits", FEW)
+    images = digit_files(tmp_path / "digits", 5 * SHARD)
     outs = {name: tmp_path / name for name in ("straight", "stopped")}
     words = tmp_path / "words.txt"
     command = ["build", str(images), "--net", "tests.builds:coarse", "--out"]
     straight = start(run_command, [*command, str(outs["straight"])], tmp_path / "others.txt")
     process = start(run_command, [*command, str(outs["stopped"])], words)
-    wait_for(lambda: len(shards_of(outs["stopped"])) >= 3, process)
+    wait_for(lambda: len(shards_of(outs["stopped"])) >= 2, process)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
     process.join()
     assert process.exitcode == 130, words.read_text()
     assert "what is finished is kept" in words.read_text()
     assert "Traceback" not in words.read_text()
-    assert len(shards_of(outs["stopped"])) >= 3
+    assert len(shards_of(outs["stopped"])) >= 2
     again = start(run_command, [*command, str(outs["stopped"])], words)
     for one in (straight, again):
         one.join()
@@ -416,10 +404,10 @@ def test_files_that_may_not_grow(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that holds three megabytes."""
+    """A file system of its own that holds one and a half megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
@@ -518,7 +506,8 @@ def test_images_without_a_number_are_listed_and_change_nothing_else(tmp_path: Pa
 
 def test_a_network_without_a_number_for_any_image_is_named(tmp_path: Path) -> None:
     state = {name: value.clone() for name, value in digits_net().weights.items()}
-    state["7.weight"] *= 3e38
+    state["0.weight"] *= 1e37
+    state["3.weight"] *= 1e37
     said: list[str] = []
     watch = convscope.Watch()
     watch.say = said.append  # type: ignore[method-assign]
