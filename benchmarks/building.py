@@ -29,6 +29,7 @@ from convscope.passes.learning import Learner
 
 IMAGES = 16_000  # of the data set that the measured images belong to: it says how many of them a sample takes
 BARS = {"torchvision:alexnet": 0.85, "torchvision:resnet50": 0.85, "efficientnet-lite0": 0.75}
+WARM = 4  # rounds before the measured ones: the first images change every unit's best ones, and of many few are first
 BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -79,7 +80,8 @@ def ratio(name: str, count: int, rounds: int) -> None:
     trials = {batch: min(bare(batch, 32) for _ in range(2)) for batch in BATCHES}
     best = min(trials, key=lambda batch: trials[batch])
     learn = learner(net, pixels)
-    learn()  # the first images change every unit's best ones: a data set of many has few of these
+    for _ in range(WARM):
+        learn()
     times = [(bare(best), learn()) for _ in range(rounds)]
     found = statistics.median(one / other for one, other in times)
     fast, ours = (count / statistics.median(column) for column in zip(*times, strict=True))

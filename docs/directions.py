@@ -140,7 +140,9 @@ def pictures(atlas: convscope.Atlas, layers: Mapping[str, str], folder: Path) ->
             f"space. Each row: its nine strongest of {len(atlas.images)} regions, one place a region, strongest first. "
             "The white box is all that can matter there; the word below is the photo that the region was cut from."
         )
-        drawn = compose([Tiles(f"{layer}, {name}, {atlas.store.manifest['net']['name']}", tuple(rows), caption)], "", 1)
+        drawn = compose(
+            [Tiles(f"{layer}, {name}, {atlas.store.manifest['net']['name']}", tuple(rows), caption)], "", scale=1
+        )
         Image.open(io.BytesIO(drawn)).convert("RGB").save(folder / f"rotation-{name}.jpg", quality=85)
 
 

@@ -6,8 +6,6 @@ the patches of random directions look like is in docs/directions.py.
 """
 
 import copy
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import convscope
 from convscope.faces.demo import demo_photos
 from convscope.models.zoo import find_entry
 from docs.directions import coherence_tables, directions_atlas, pictures
+from docs.page import table, write
 
 NAME = "efficientnet-lite0"
 STAGES = (1, 3, 5)  # an early, a middle and a late one; the rectified layers are those that read them
@@ -137,45 +136,25 @@ def experiment(photos: Sequence[Path]) -> Iterator[Change]:
         units = module.get_submodule(layer).num_features
         turn, swap = random_rotation(units), random_permutation(units)
         for done, before, after in (
-            ("rotated before ReLU6, undone after it", [turn], [turn.T]),
-            ("*control:* rotated and undone after it", [], [turn, turn.T]),
-            ("*control:* permuted before, undone after it", [swap], [swap.T]),
+            ("rotated before ReLU6, undone behind it", [turn], [turn.T]),
+            ("*control:* rotated behind ReLU6, undone there", [], [turn, turn.T]),
+            ("*control:* permuted before ReLU6, undone behind it", [swap], [swap.T]),
         ):
             yield change(layer, str(units), done, turn_rectified(module, layer, before, after))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def write(name: str, text: str) -> None:
-    """Shows a table, and puts it between its marks in the page."""
-    page = DOCS / "rotation.md"
-    marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    found = re.sub(
-        f"{marks[0]}.*?{marks[1]}", lambda _: "\n".join((marks[0], text, marks[1])), page.read_text(), flags=re.S
-    )
-    page.write_text(found, encoding="utf-8")
-    sys.stdout.write(f"{name}\n{text}\n\n")
+def main() -> None:
+    """Both experiments, into the page and onto the screen."""
+    page, changes = DOCS / "rotation.md", list(experiment(demo_photos()))
+    head = ("layer", "units", "what was done", "least", "greatest", f"top class kept, of {changes[0].photos}")
+    write(page, "rotation of linear layers", table(head, [one.cells for one in changes if "ReLU6" not in one.done]))
+    write(page, "rotation around a rectifier", table(head, [one.cells for one in changes if "ReLU6" in one.done]))
+    layers = [name for stage in STAGES for name in (f"blocks.{stage}", f"blocks.{stage + 1}.0.bn1")]
+    atlas = directions_atlas(DOCS.parent / "demo", NAME, layers)
+    for name, (top, rows) in coherence_tables(atlas).items():
+        write(page, name, table(top, rows))
+    pictures(atlas, {"linear": "blocks.3", "rectified": "blocks.4.0.bn1"}, DOCS / "pictures")
 
 
 if __name__ == "__main__":
-    changes = list(experiment(demo_photos()))
-    head = (
-        "layer",
-        "units",
-        "what was done",
-        "least change",
-        "greatest change",
-        f"top class kept, of {changes[0].photos}",
-    )
-    write("rotation of linear layers", table(head, [one.cells for one in changes if "bn1" not in one.layer]))
-    write("rotation around a rectifier", table(head, [one.cells for one in changes if "bn1" in one.layer]))
-    atlas = directions_atlas(
-        DOCS.parent / "demo", NAME, [name for s in STAGES for name in (f"blocks.{s}", f"blocks.{s + 1}.0.bn1")]
-    )
-    for name, (top, rows) in coherence_tables(atlas).items():
-        write(name, table(top, rows))
-    pictures(atlas, {"linear": "blocks.3", "rectified": "blocks.4.0.bn1"}, DOCS / "pictures")
+    main()

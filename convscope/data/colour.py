@@ -8,9 +8,7 @@ from convscope.errors import UnreadableImage
 
 
 def rgb_image(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode → RGB, alpha laid on white; UnreadableImage if out of range.
-
-    An RGB one comes back as it is, not as a copy.
+    """A loaded picture of any mode → RGB (itself if it is that), alpha laid on white; UnreadableImage if out of range.
 
     Colour profiles are not applied, as nowhere in the training of ConvNets. Of 16-bit colour (not grey),
     Pillow keeps the upper byte.
