@@ -32,6 +32,7 @@ bench: setup  ## the numbers that the docs quote
 
 docs: demo system  ## the generated pages of docs/ and the pictures of the README
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.rotation
 
 setup: .venv/ready
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +15,28 @@ from PIL import Image
 
 import convscope
 from convscope.faces.demo import cut_regions
+from convscope.render.exemplars import tiles_of
 from convscope.render.figure import compose
-from convscope.render.panels import Tile, TileRow, Tiles
-from convscope.studies.exemplars import Patch, read_patches
+from convscope.render.panels import TileRow, Tiles
+from convscope.studies.exemplars import read_patches
 
 DIRECTIONS = 128  # a layer
 PATCH = 24  # px: the side that patches are brought to before their pixels are compared
 DRAWS = 1000  # of nine patches of nine units
 SHOWN = 4  # units and directions in a picture
+MEASURES = {  # fields of Nines → marks in the page
+    "scenes": "scenes among nine",
+    "all_codes": "codes alike, all pairs",
+    "codes": "codes alike",
+    "pixels": "patches alike",
+}
 
 
 def directions_atlas(demo: Path, net: str, layers: Sequence[str]) -> convscope.Atlas:
     """The demo's regions with many directions, also of linear layers, which the demo's own atlas does not follow."""
     cut_regions(demo / "regions")
-    return convscope.build(demo / "regions", net, demo / "directions", layers=layers, directions=DIRECTIONS)
+    out = demo / "directions"
+    return convscope.build(demo / "regions", net, out, layers=layers, directions=DIRECTIONS, overwrite=True)
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,15 @@ class Nines:
     """Many sets of nine patches, by what was measured of each; NaN where a set has no pair from different scenes."""
 
     scenes: NDArray[np.float64]  # how many different scenes are among the nine images
-    codes: NDArray[np.float64]  # mean cosine of the images' codes, pairs from different scenes only
+    all_codes: NDArray[np.float64]  # mean cosine of the images' codes, all 36 pairs
+    codes: NDArray[np.float64]  # the same, pairs from different scenes only
     pixels: NDArray[np.float64]  # mean correlation of the patches' colours, pairs from different scenes only
 
 
-def alike(vectors: NDArray[np.float64], scenes: NDArray[np.str_]) -> float:
+def alike(vectors: NDArray[np.float64], scenes: Sequence[Any]) -> float:
     """Mean of the cosines of all pairs (of vectors of length 1) that do not come from the same scene."""
     first, second = np.triu_indices(len(scenes), 1)
-    apart = scenes[first] != scenes[second]
+    apart = np.asarray(scenes)[first] != np.asarray(scenes)[second]
     cosines = (vectors[first] * vectors[second]).sum(axis=1)[apart]
     return float(cosines.mean()) if len(cosines) else np.nan
 
@@ -89,6 +99,7 @@ def measure(atlas: convscope.Atlas) -> Iterator[tuple[str, dict[str, Nines]]]:
             ]
             found[name] = Nines(
                 np.array([len(set(scenes[nine])) for nine in images], np.float64),
+                np.array([alike(codes[nine], range(9)) for nine in images]),
                 np.array([alike(codes[nine], scenes[nine]) for nine in images]),
                 np.array([alike(one, scenes[nine]) for one, nine in zip(patches, images, strict=True)]),
             )
@@ -104,19 +115,21 @@ def means(values: NDArray[np.float64], random: np.random.Generator) -> NDArray[n
 def interval(found: NDArray[np.float64], sign: str = "") -> str:
     """The mean, and between which bounds 95 % of the bootstrap samples lie."""
     low, high = np.quantile(found[1:], (0.025, 0.975))
-    return f"{found[0]:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
+    texts = [f"{value:{sign}.2f}".replace("-", "−") for value in (found[0], low, high)]
+    mean, low_text, high_text = ("0.00" if text in ("+0.00", "−0.00") else text for text in texts)
+    return f"{mean} ({low_text} to {high_text})"
 
 
 def coherence_tables(atlas: convscope.Atlas) -> dict[str, tuple[Sequence[str], list[Sequence[str]]]]:
     """One table for each measure: units and directions, their difference, and the control."""
     measured, random = list(measure(atlas)), np.random.default_rng(0)
-    head = ("layer", "N", "units", "random directions", "units − directions", "nine different units")
+    head = ("layer", "N", "units", "random directions", "units − directions", "*control:* nine different units")
     tables: dict[str, tuple[Sequence[str], list[Sequence[str]]]] = {}
-    for name, title in (("scenes", "scenes among nine"), ("codes", "codes alike"), ("pixels", "patches alike")):
+    for name, title in MEASURES.items():
         rows: list[Sequence[str]] = []
         for layer, nines in measured:
             values = {kind: getattr(one, name) for kind, one in nines.items()}
-            counts = ", ".join(str(np.isfinite(values[kind]).sum()) for kind in ("units", "directions"))
+            counts = " / ".join(f"{np.isfinite(values[kind]).sum():,}" for kind in ("units", "directions"))
             units, directions, mixed = (means(values[kind], random) for kind in ("units", "directions", "mixed"))
             difference = interval(units - directions, "+")
             rows.append((f"`{layer}`", counts, interval(units), interval(directions), difference, f"{mixed[0]:.2f}"))
@@ -130,26 +143,18 @@ def pictures(atlas: convscope.Atlas, layers: Mapping[str, str], folder: Path) ->
         start, count = atlas.store.followed[layer]
         first = atlas.layers.index(layer) * DIRECTIONS
         units = sorted(np.random.default_rng(0).choice(count, SHOWN, replace=False).tolist())
-        rows = [row(f"unit {unit}", read_patches(atlas.store, "strongest", start + unit, 9)) for unit in units]
-        rows += [
-            row(f"direction {number}", read_patches(atlas.store, "directions", first + number, 9), control=True)
-            for number in range(SHOWN)
-        ]
+        chosen = [(f"unit {unit}", "strongest", start + unit) for unit in units]
+        chosen += [(f"direction {number}", "directions", first + number) for number in range(SHOWN)]
+        rows = []
+        for title, fold, position in chosen:
+            patches = read_patches(atlas.store, fold, position, 9)
+            top = f"max {patches[0].value:.3g}" if patches else ""
+            rows.append(TileRow(title, top, tiles_of(patches), control=fold == "directions"))
         caption = (
-            f"Above: {SHOWN} of the {count} units, drawn by lot. Below, grey: {SHOWN} random directions of the same "
-            f"space. Each row: its nine strongest of {len(atlas.images)} regions, one place a region, strongest first. "
-            "The white box is all that can matter there; the word below is the photo that the region was cut from."
+            f"Above: {SHOWN} of its {count} units, drawn by lot. Below, on grey: {SHOWN} random directions of the same "
+            f"space, the control. Each row: its nine strongest of {len(atlas.images)} regions of photos, one place a "
+            "region, strongest first. The white box is all that can matter there; the word below is the photo."
         )
-        drawn = compose(
-            [Tiles(f"{layer}, {name}, {atlas.store.manifest['net']['name']}", tuple(rows), caption)], "", scale=1
-        )
-        Image.open(io.BytesIO(drawn)).convert("RGB").save(folder / f"rotation-{name}.jpg", quality=85)
-
-
-def row(title: str, patches: Sequence[Patch], control: bool = False) -> TileRow:
-    """The patches of a unit or direction, each with its value, its box and the name of its photo."""
-    tiles = []
-    for patch in patches:
-        pixels, box = patch.cut()
-        tiles.append(Tile(pixels, patch.value, box, patch.label))
-    return TileRow(title, f"max {patches[0].value:.3g}" if patches else "", tuple(tiles), control)
+        title = f"{layer}, {name}, {atlas.store.manifest['net']['name']}"
+        drawn = compose([Tiles(title, tuple(rows), caption, tile_side=84)], "", scale=1)
+        Image.open(io.BytesIO(drawn)).convert("RGB").save(folder / f"rotation-{name}.jpg", quality=76, optimize=True)

@@ -27,6 +27,7 @@ WRAP_HINT = (
 )
 TABLES = ("_parameters", "_buffers", "_modules")
 VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+DETACH = torch.ops.aten.detach.default
 ALIASES = {"clip": "clamp", "clip_": "clamp", "max.other": "maximum", "min.other": "minimum"}
 
 
@@ -72,7 +73,9 @@ class Graph:
         for node in weights:
             values[node] = copy.placeholder(node.name)
         for node in self.nodes:
-            if node in needed and node not in values:
+            if node.target is DETACH and node.args[0] in values:  # as with no_grad: gradients flow through
+                values[node] = values[node.args[0]]  # type: ignore[index]
+            elif node in needed and node not in values:
                 values[node] = copied = copy.node_copy(node, lambda source: values[source])
                 if copied.target in VIEWS:  # views hold for one memory layout only; the values are the same
                     copied.target = torch.ops.aten.reshape.default

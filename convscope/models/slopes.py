@@ -23,8 +23,11 @@ def gradients_before(net: Net, pixels: Tensor, names: Sequence[str], seed: int =
         found = dict(zip(wanted, net.values(pixels.detach().clone().requires_grad_(), wanted), strict=True))
         scores = found[net.output_layer.node]
         weights = torch.randn(scores.shape[1], generator=torch.Generator().manual_seed(seed)).to(scores)
-        reached = [node for node in wanted if found[node].requires_grad]
-        gradients = torch.autograd.grad((scores * weights).sum(), [found[node] for node in reached], allow_unused=True)
+        reached = [node for node in wanted if found[node].requires_grad and scores.requires_grad]
+        gradients: tuple[Tensor | None, ...] = ()
+        if reached:  # scores that are counted or compared have no gradient at all
+            inner = [found[node] for node in reached]
+            gradients = torch.autograd.grad((scores * weights).sum(), inner, allow_unused=True)
     known = {node: gradient for node, gradient in zip(reached, gradients, strict=True) if gradient is not None}
     return {name: layers[name].ordered(known.get(node, torch.zeros_like(found[node]))) for name, node in nodes.items()}
 

@@ -287,10 +287,10 @@ def test_a_layer_that_nobody_reads_is_forgotten_once_it_was_shown() -> None:
 ZOO: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "alexnet": (torchvision.models.alexnet, 64),
     "resnet18": (torchvision.models.resnet18, 64),
-    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 64),
     "convnext (timm)": (lambda: timm.create_model("convnext_atto"), 64),
 }
 HEAVY: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 64),
     "vgg11_bn": (torchvision.models.vgg11_bn, 64),
     "resnet50": (torchvision.models.resnet50, 64),
     "densenet121": (torchvision.models.densenet121, 64),
@@ -317,22 +317,32 @@ def test_real_architectures_are_shown_as_they_are(name: str) -> None:
     torch.manual_seed(0)
     net = convscope.Net(settled(make(), side), size=(side, side), name=name)
     before = {key: value.clone() for key, value in net.weights.items()}
-    pixels = torch.rand(3, 3, side, side)
-    together = assert_equal(net, list(net.watched_layers), pixels)
-    assert_equal(net, [layer.name for layer in net.layers], pixels)
+    pixels, close = torch.rand(3, 3, side, side), 3e-5 if name in HEAVY else 1e-5  # rounding grows with the depth
+    together = assert_equal(net, list(net.watched_layers), pixels, close)
+    assert_equal(net, [layer.name for layer in net.layers], pixels, close)
     first = shown(net, list(net.watched_layers), pixels[:1])
     for key, value in first.items():
-        assert float((value - together[key][:1]).abs().max()) <= 1e-5 * float(together[key].abs().max()) + 1e-12, key
+        assert float((value - together[key][:1]).abs().max()) <= close * float(together[key].abs().max()) + 1e-12, key
     assert all(torch.equal(value, before[key]) for key, value in net.weights.items())
 
 
-def test_the_bundled_network_is_as_exact_as_its_outputs() -> None:
-    """Some of its BatchNorms have large gains: rounding alone comes to 2.5e-5. Both are as near to float64."""
-    net = convscope.load("efficientnet-lite0")
-    assert net._module is not None
-    pixels, names = torch.rand(1, 3, *net.size), list(net.watched_layers)
-    exact = convscope.Net(copy.deepcopy(net._module).double(), preprocess=net.preprocess).outputs(pixels, names)
-    ours, plain = assert_equal(net, names, pixels, 5e-5), net.outputs(pixels, names)
+@pytest.fixture(scope="module")
+def bundled() -> convscope.Net:
+    return convscope.load("efficientnet-lite0", size=(96, 96))
+
+
+def test_the_bundled_network_is_shown_as_it_is(bundled: convscope.Net) -> None:
+    """Some of its BatchNorms have large gains, so that rounding alone comes to 2.5e-5 of its ceilings."""
+    assert_equal(bundled, list(bundled.watched_layers), torch.rand(2, 3, *bundled.size), 5e-5)
+
+
+@pytest.mark.heavy
+def test_the_bundled_network_is_as_exact_as_its_outputs(bundled: convscope.Net) -> None:
+    """Folded or not: both are as near to float64."""
+    assert bundled._module is not None
+    pixels, names = torch.rand(2, 3, *bundled.size), list(bundled.watched_layers)
+    exact = convscope.Net(copy.deepcopy(bundled._module).double(), preprocess=bundled.preprocess)
+    truth, ours, plain = exact.outputs(pixels, names), shown(bundled, names, pixels), bundled.outputs(pixels, names)
     for name in names:
-        errors = [float((value[name] - exact[name]).abs().mean()) for value in (ours, plain)]
+        errors = [float((value[name] - truth[name]).abs().mean()) for value in (ours, plain)]
         assert errors[0] <= 2 * errors[1] + 1e-7, name
