@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.building import learning
 from benchmarks.decoding import decoding
 from benchmarks.timing import interleaved
 
@@ -88,3 +89,4 @@ if __name__ == "__main__":
     forward(options.batch)
     building(options.batch)
     decoding()
+    learning()

@@ -142,7 +142,7 @@ def memory_of(count: int, folder: Path) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 
-def building(count: int = 96, rounds: int = 5) -> None:
+def learning(count: int = 96, rounds: int = 5) -> None:
     """All networks, then the memory."""
     for name in BARS:
         ratio(name, count, rounds)
@@ -163,4 +163,4 @@ if __name__ == "__main__":
     elif options.net:
         ratio(options.net, options.images, options.rounds)
     else:
-        building(options.images, options.rounds)
+        learning(options.images, options.rounds)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import convscope
 from convscope.faces.demo import demo_photos
+from convscope.models.prepared import prepare
 from convscope.models.zoo import find_entry
 from docs.directions import coherence_tables, directions_atlas, pictures
 from docs.page import table, write
@@ -40,7 +40,7 @@ class Change:
     @property
     def cells(self) -> tuple[str, ...]:
         """As a row of the page's table."""
-        moved = (f"{value:.0e}" if 0 < value < 0.001 else f"{value:.3g}" for value in (self.least, self.greatest))
+        moved = (f"{value:.0e}" if 0 < value < 0.001 else f"{value:.2f}" for value in (self.least, self.greatest))
         return (f"`{self.layer}`" if self.units else self.layer, self.units, self.done, *moved, str(self.kept))
 
 
@@ -108,8 +108,9 @@ def turn_rectified(module: nn.Module, layer: str, before: Sequence[Tensor], afte
 
 def experiment(photos: Sequence[Path]) -> Iterator[Change]:
     """Every rotation with its controls: one stage after the other, then all of them, then the rectified layers."""
-    net, module = convscope.load(NAME), find_entry(NAME, None, True).module
-    pixels = net.preprocess.normalise(torch.cat([net.prepare(photo).pixels for photo in photos]))
+    entry = find_entry(NAME, None, True)
+    module, preprocess = entry.module, entry.preprocess
+    pixels = preprocess.normalise(torch.cat([prepare(preprocess, photo).pixels for photo in photos]))
 
     @torch.no_grad()
     def scores(one: nn.Module) -> Tensor:
