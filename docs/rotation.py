@@ -40,7 +40,10 @@ class Change:
     @property
     def cells(self) -> tuple[str, ...]:
         """As a row of the page's table."""
-        moved = (f"{value:.0e}" if 0 < value < 0.001 else f"{value:.2f}" for value in (self.least, self.greatest))
+        moved = (
+            "0" if not value else f"{value:{'.0e' if value < 0.001 else '.2f'}}"
+            for value in (self.least, self.greatest)
+        )
         return (f"`{self.layer}`" if self.units else self.layer, self.units, self.done, *moved, str(self.kept))
 
 
