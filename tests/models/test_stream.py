@@ -287,7 +287,6 @@ def test_a_layer_that_nobody_reads_is_forgotten_once_it_was_shown() -> None:
 ZOO: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "alexnet": (torchvision.models.alexnet, 64),
     "resnet18": (torchvision.models.resnet18, 64),
-    "convnext (timm)": (lambda: timm.create_model("convnext_atto"), 64),
 }
 HEAVY: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 64),
@@ -301,6 +300,7 @@ HEAVY: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "squeezenet1_1": (torchvision.models.squeezenet1_1, 64),
     "efficientnet_b0": (torchvision.models.efficientnet_b0, 64),
     "regnet_y_400mf": (torchvision.models.regnet_y_400mf, 64),
+    "convnext (timm)": (lambda: timm.create_model("convnext_atto"), 64),
     "convnext_tiny": (torchvision.models.convnext_tiny, 64),
     "hrnet": (lambda: timm.create_model("hrnet_w18_small"), 64),
     "nfnet": (lambda: timm.create_model("dm_nfnet_f0"), 64),

@@ -61,15 +61,23 @@ def dead_units(atlas: convscope.Atlas) -> set[tuple[str, int]]:
     return {(layer, int(unit)) for layer in atlas.layers for unit in np.flatnonzero(atlas.vitals(layer).dead)}
 
 
+@pytest.fixture(scope="module")
+def alive(tmp_path_factory: pytest.TempPathFactory) -> tuple[convscope.Net, Path, convscope.Atlas]:
+    """A small ResNet, pictures, and the atlas of both."""
+    folder, net = tmp_path_factory.mktemp("alive"), convscope.Net(residual(), size=(32, 32))
+    images = pictures(folder / "pictures", 24)
+    return net, images, convscope.build(images, net, folder / "atlas")
+
+
 @pytest.mark.parametrize(
     ("key", "layer", "unit"), [("1.bias", "2", 5), ("3.norm_one.bias", "3.relu", 0), ("5.norm_one.bias", "5.relu", 7)]
 )
-def test_a_planted_dead_filter_is_found_and_only_it(key: str, layer: str, unit: int, tmp_path: Path) -> None:
-    folder = pictures(tmp_path / "pictures", 24)
-    net = convscope.Net(residual(), size=(32, 32))
+def test_a_planted_dead_filter_is_found_and_only_it(
+    key: str, layer: str, unit: int, alive: tuple[convscope.Net, Path, convscope.Atlas], tmp_path: Path
+) -> None:
+    net, folder, before = alive
     state = {name: value.clone() for name, value in net.weights.items()}
     state[key][unit] = -1e6
-    before = convscope.build(folder, net, tmp_path / "before")
     after = convscope.build(folder, net.with_weights(state), tmp_path / "after")
     assert dead_units(after) - dead_units(before) == {(layer, unit)}
     assert dead_units(before) <= dead_units(after)
