@@ -164,7 +164,6 @@ FRAGMENTS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.heavy
-@pytest.mark.heavy
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_kill_before_the_first_word_is_no_obstacle(fragment: str, tmp_path: Path) -> None:
     """What a kill can leave in the first moments is taken for what it is, and not for the user's own things."""
@@ -408,7 +407,6 @@ def test_files_that_may_not_grow(
     assert bytes_of(out) == expected
 
 
-@pytest.mark.heavy
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds one and a half megabytes."""
@@ -425,6 +423,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.heavy
 def test_a_disk_that_fills_up(small_disk: Path, few: tuple[Path, dict[str, str]]) -> None:
     """ENOSPC in the middle of the work: the shards before it are kept, and go into the same atlas once there is room."""
     images, expected = few
