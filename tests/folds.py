@@ -38,15 +38,17 @@ FOLDS: list[Fold] = [
 EXACT = {"strongest", "directions", "middle", "codes", "predictions"}  # the others add floats
 
 
-def learnt(fold: Fold, rows: list[int], contents: list[int], maps: np.ndarray, scores: np.ndarray) -> State:
-    """The state after one batch."""
+def learnt(
+    fold: Fold, rows: list[int], contents: list[int], maps: np.ndarray, scores: np.ndarray, so_far: State | None = None
+) -> State:
+    """The state after one batch; so_far: of shards before, which it may begin with."""
     outputs = {"map": torch.from_numpy(maps), "scores": torch.from_numpy(scores)}
     batch = Batch(
         np.array(rows, np.int64), np.array(contents, np.uint64), np.array([row % 6 - 1 for row in rows], np.int64),
         np.array([row * 5 % 14 for row in rows], np.int64), torch.zeros(len(rows), 3, 1, 1),
         {name: peaks(output) for name, output in outputs.items()}, scores.astype(np.float64),
     )  # fmt: skip
-    state = fold.none()
+    state = fold.none() if so_far is None else fold.begin(so_far)
     for name in fold.layers:
         fold.see(state, batch, name, outputs[name])
     fold.add(state, batch)
@@ -73,7 +75,7 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[int]]:
     return maps[contents], scores[contents], contents
 
 
-def state_of(fold: Fold, rows: list[int], data: tuple[Any, ...]) -> State:
+def state_of(fold: Fold, rows: list[int], data: tuple[Any, ...], so_far: State | None = None) -> State:
     """The state after some of the images."""
     maps, scores, contents = data
-    return learnt(fold, rows, [contents[row] for row in rows], maps[rows], scores[rows])
+    return learnt(fold, rows, [contents[row] for row in rows], maps[rows], scores[rows], so_far)

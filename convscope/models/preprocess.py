@@ -111,7 +111,7 @@ class Preprocess:
         mean, std = (pixels.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         if not mean.any() and (std == 1).all():
             return pixels
-        return (pixels - mean) / std
+        return (pixels - mean).div_(std)
 
 
 def resample(picture: Picture, placement: Placement, size: tuple[int, int], filter_name: str) -> Image.Image:

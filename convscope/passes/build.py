@@ -81,7 +81,8 @@ def build_atlas(
     done, total = 0, len(listing.files)
     try:
         ranks = np.random.default_rng(seed).permutation(total)
-        reader = ShardReader(Learner(net, folds, followed), ranks, size, full_decode)
+        merger = Merger(workspace, folds)
+        reader = ShardReader(Learner(net, folds, followed), ranks, size, merger.states, full_decode)
         shards, finished = listing.shards(), workspace.finished()
         waiting = [shard for shard in shards if shard.index not in finished]
         done = sum(len(shards[index].files) for index in finished)
@@ -90,7 +91,6 @@ def build_atlas(
         if waiting:
             watch.say(estimate(reader, waiting[0].files[:TRIAL], total - done, total))
         watch.progress(done, total, "images")
-        merger = Merger(workspace, folds)
         runner: Engine = Local()
         for shard, partial in runner.map(reader, waiting):
             workspace.commit(shard.index, partial)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -39,13 +38,15 @@ class Directions(Strongest):
         return {"k": self.k, "count": self.count, "seed": self.seed}
 
     def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:
-        """Lets the batch's images compete in every direction."""
+        """Notes the images that may be among the best of a direction."""
         vectors = torch.from_numpy(self.vectors[layer]).to(output.device, output.dtype)
         if output.ndim == 2:
             along = output @ vectors.T
-            return self.compete(state, batch, layer, peaks(along), along)
-        along = functional.conv2d(output, vectors[:, :, None, None].contiguous(memory_format=torch.channels_last))
-        return self.compete(state, batch, layer, widely(along.permute(0, 2, 3, 1)), along)
+            return self.note(state, batch, layer, peaks(along), along)
+        count, _, height, width = output.shape
+        places = output.permute(0, 2, 3, 1).flatten(0, 2)  # the layout of channels_last: no copy
+        along = (places @ vectors.T).view(count, height, width, len(vectors)).permute(0, 3, 1, 2)
+        return self.note(state, batch, layer, peaks(along), along)
 
     def finish(self, state: State) -> State:
         """values, rows and places as of units; vectors (directions, all units) in the order of the layers."""
@@ -62,11 +63,3 @@ def random_directions(layer: str, units: int, count: int, seed: int) -> NDArray[
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (found / np.maximum(lengths, 1e-30)).astype(np.float32)
     return unit
-
-
-def widely(along: Tensor) -> NDArray[np.float32]:
-    """N×H×W×D → (N, D) greatest values; several places side by side at first, since 16 numbers fill no vector unit."""
-    count, height, width, directions = along.shape
-    beside = next(size for size in (16, 8, 7, 4, 2, 1) if height * width % size == 0)
-    wide = along.reshape(count, height * width // beside, beside * directions).amax(1)
-    return peaks(wide.view(count, beside, directions).amax(1))

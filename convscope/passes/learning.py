@@ -41,6 +41,10 @@ class Learner:
         """The states before any image."""
         return {fold.name: fold.none() for fold in self.folds}
 
+    def begin(self, so_far: Mapping[str, State]) -> dict[str, State]:
+        """The states before any image of a shard; so_far: those after the shards before, as far as they are known."""
+        return {fold.name: fold.begin(so_far[fold.name]) if fold.name in so_far else fold.none() for fold in self.folds}
+
     def learn(self, states: Mapping[str, State], batch: Batch) -> None:
         """Changes the states by a batch; NotFiniteError, and the states are spoilt, where the net gives NaN."""
 

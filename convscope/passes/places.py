@@ -18,8 +18,8 @@ LAYER_SUMS = ("zero", "hoyer", "treves_rolls", "shown")
 
 
 def sample_size(images: int) -> int:
-    """One in 32 of the images, at least 256 and at most 2,000: enough for shares, and soon read."""
-    return min(max(images // 32, 256), LARGEST_SAMPLE)
+    """One in 64 of the images, at least 256 and at most 2,000: enough for shares, and soon read."""
+    return min(max(images // 64, 256), LARGEST_SAMPLE)
 
 
 class Places(Fold):

@@ -1,9 +1,9 @@
 """One shard: files → pixels → ONE forward → every fold's state, a row per image, and the packed pictures."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ class ShardReader:
     learner: Learner
     ranks: NDArray[np.int64]  # (images,) places of all images in a seeded random order
     batch_size: int
+    so_far: Mapping[str, State] = field(default_factory=dict)  # the folds' states after the shards that are merged
     full_decode: bool = False  # large JPEGs, too, with all their pixels
     readers: int = 2  # threads that decode while the network runs
 
@@ -73,7 +74,7 @@ class ShardReader:
         skipped: list[dict[str, object]] = []
         pack = bytearray()
         packed: dict[str, tuple[int, int]] = {}
-        states = self.learner.none()
+        states = self.learner.begin(self.so_far)
         waiting: list[tuple[int, Read, int]] = []
         bad: list[NDArray[np.int64]] = []  # rows that are to be left out; the rest is read to find them all at once
         alone = any(isinstance(file, DatasetItem) for file in shard.files)  # few datasets can be read from two threads

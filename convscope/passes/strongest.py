@@ -44,49 +44,53 @@ class Strongest(Fold):
 
     def none(self) -> State:
         """No image yet: value -inf, row -1."""
-        shape = (self.units.count, self.k)
-        return {
-            "values": np.full(shape, -np.inf, np.float32),
-            "rows": np.full(shape, NO_ROW, np.int64),
-            "contents": np.zeros(shape, np.uint64),
-            "places": np.zeros((*shape, 2), np.int16),
-        }
+        return empty_table(self.units.count, self.k)
+
+    def begin(self, so_far: State) -> State:
+        """The best of the shards before: merging gives the same with them as without, and few images compete."""
+        return {name: array.copy() for name, array in so_far.items()}
 
     def see(self, state: State, batch: Batch, layer: str, output: Tensor) -> None:
-        """Lets the batch's images compete with those kept so far."""
-        self.compete(state, batch, layer, batch.peaks[layer], output)
+        """Notes the images that may be among the best of a unit, and where."""
+        self.note(state, batch, layer, batch.peaks[layer], output)
 
-    def compete(self, state: State, batch: Batch, layer: str, values: NDArray[np.float32], output: Tensor) -> None:
+    def note(self, state: State, batch: Batch, layer: str, values: NDArray[np.float32], output: Tensor) -> None:
         """The same for any values (n, units) and the maps N×units×H×W that they are the greatest values of."""
-        first_of_content = batch.distinct
-        values = values[first_of_content].T
         part = self.units.slices[layer]
-        last = state["values"][part, -1]
-        moved = np.flatnonzero(values.max(axis=1, initial=-np.inf) >= last)
+        last, rows = state["values"][part, -1], state["rows"][part, -1]
+        values = values[batch.distinct]
+        may = values > last
+        may |= (values == last) & (batch.rows[batch.distinct, None] < late(rows))
+        if len(values) > self.k and may.mean() > self.k / len(values):  # at first every image is among the best
+            may &= values >= np.partition(values, -self.k, axis=0)[-self.k]
+        images, units = np.nonzero(may)
+        values, images = values[images, units], batch.distinct[images]
+        batch.kept[self.name, layer] = images, units + part.start, values, places_of(output, images, units)
+
+    def add(self, state: State, batch: Batch) -> None:
+        """Lets the images that were noted compete with those kept so far, of all layers at once."""
+        noted = zip(*(batch.kept[self.name, layer] for layer in self.layers), strict=True)
+        images, units, values, places = (np.concatenate(parts) for parts in noted)
+        order = np.lexsort((batch.rows[images], -values, units))
+        moved, first, counts = np.unique(units[order], return_index=True, return_counts=True)
         if not len(moved):
             return
-        values = values[moved]
-        width = min(int((values >= last[moved, None]).sum(axis=1).max()), self.k)  # soon few images still move a unit
-        order = np.argsort(-values, axis=1, kind="stable")[:, :width]  # of equals the lower row comes first
-        source = first_of_content[order]
-        kept = {name: array[part][moved] for name, array in state.items()}
-        challengers: State = {
-            "values": np.take_along_axis(values, order, axis=1),
-            "rows": batch.rows[source],
-            "contents": batch.contents[source],
-            "places": np.zeros((*order.shape, 2), np.int16),  # looked up below, for those that stay
-            "source": source,
-        }
-        best = self.best({**kept, "source": np.full_like(kept["rows"], NO_ROW)}, challengers)
-        source = np.where(best["rows"] == NO_ROW, NO_ROW, best.pop("source"))
-        if output.ndim == 4:
-            fill_places(best["places"], source, moved, output)
+        rank = np.arange(len(order)) - np.repeat(first, counts)
+        table = np.repeat(np.arange(len(moved)), counts)
+        order, rank, table = (array[rank < self.k] for array in (order, rank, table))
+        challengers = empty_table(len(moved), int(rank.max()) + 1)
+        challengers["values"][table, rank] = values[order]
+        challengers["rows"][table, rank] = batch.rows[images[order]]
+        challengers["contents"][table, rank] = batch.contents[images[order]]
+        challengers["places"][table, rank] = places[order]
+        best = self.best({name: array[moved] for name, array in state.items()}, challengers)
         for name, array in state.items():
-            array[part.start + moved] = best[name]
+            array[moved] = best[name]
 
     def merge(self, one: State, other: State) -> State:
         """The k best of both."""
-        moved = np.flatnonzero(other["values"][:, 0] >= one["values"][:, -1])
+        better = other["values"][:, 0] >= one["values"][:, -1]
+        moved = np.flatnonzero(better & (other["rows"] != one["rows"]).any(axis=1))  # not where it knew no more
         best = self.best(*({name: array[moved] for name, array in state.items()} for state in (one, other)))
         found = {name: array.copy() for name, array in one.items()}
         for name, array in found.items():
@@ -117,22 +121,38 @@ class Strongest(Fold):
         return {**found, "drives": found["values"], "values": np.minimum(found["values"], limits[:, None])}
 
 
-def fill_places(places: NDArray[np.int16], source: NDArray[np.int64], units: NDArray[np.intp], output: Tensor) -> None:
-    """Looks up the place of the greatest value for entries (row of the table, rank) with a source image, in place.
+def empty_table(units: int, width: int) -> State:
+    """No image yet: value -inf, row -1."""
+    shape = (units, width)
+    return {
+        "values": np.full(shape, -np.inf, np.float32),
+        "rows": np.full(shape, NO_ROW, np.int64),
+        "contents": np.zeros(shape, np.uint64),
+        "places": np.zeros((*shape, 2), np.int16),
+    }
+
+
+def places_of(output: Tensor, images: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.int16]:
+    """(n, 2) the places of the greatest values of some maps.
 
     Few images are among a unit's best, so this is cheaper than finding the place of every greatest value. Where a
     drive is nowhere above 0, the place is the first one, as it is for the rectifier's output.
     """
-    table, rank = np.nonzero(source >= 0)
-    maps = output[torch.from_numpy(source[table, rank]), torch.from_numpy(units[table])].float().flatten(1)
+    if output.ndim == 2 or not len(images):
+        return np.zeros((len(images), 2), np.int16)
+    maps = output[torch.from_numpy(images), torch.from_numpy(units)].float().flatten(1)
     index = maps.cpu().numpy().argmax(axis=1)  # NumPy gives the first of equals, whatever the vector width
-    places[table, rank] = np.stack(np.divmod(index, output.shape[3]), axis=-1)
+    return np.stack(np.divmod(index, output.shape[3]), axis=-1).astype(np.int16)
+
+
+def late(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows, empty entries after all others."""
+    return np.where(rows == NO_ROW, np.iinfo(np.int64).max, rows)
 
 
 def ranked(table: State) -> State:
     """Columns sorted per unit: greatest value first, then lower image row; empty ones last."""
-    late = np.where(table["rows"] == NO_ROW, np.iinfo(np.int64).max, table["rows"])
-    order = np.lexsort((late, -table["values"]), axis=-1)
+    order = np.lexsort((late(table["rows"]), -table["values"]), axis=-1)
     return {
         name: np.take_along_axis(array, order if array.ndim == 2 else order[:, :, None], axis=1)
         for name, array in table.items()

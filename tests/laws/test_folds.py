@@ -32,6 +32,27 @@ def test_any_grouping_and_order_gives_the_same(fold: Fold, data: tuple, seed: in
 
 
 @pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: fold.name)
+@settings(max_examples=40, deadline=None)
+@given(data=images(), seed=st.integers(0, 1000))
+def test_a_shard_that_knows_others_gives_the_same(fold: Fold, data: tuple, seed: int) -> None:
+    """Whatever a shard begins with, of shards that it is merged with: nothing, some, or all that came before."""
+    random = np.random.default_rng(seed)
+    rows = list(range(len(data[2])))
+    whole = fold.finish(state_of(fold, rows, data))
+    cuts = sorted(random.integers(0, len(rows) + 1, 3).tolist())
+    parts = [rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    known = [fold.none()]
+    for part in parts:
+        if part:
+            begun = known[random.integers(len(known))]
+            before = {name: array.copy() for name, array in begun.items()}
+            state = state_of(fold, part, data, begun)
+            assert same(fold, begun, before)  # it may begin with it, and leaves it as it is
+            known.append(fold.merge(known[-1], state))
+    assert same(fold, fold.finish(known[-1]), whole)
+
+
+@pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: fold.name)
 def test_no_image_changes_nothing(fold: Fold) -> None:
     random = np.random.default_rng(0)
     data = random.random((4, 3, 2, 3), np.float32), random.random((4, 5), np.float32), [1, 2, 3, 4]

@@ -95,12 +95,15 @@ class Views(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
+        aside = F.relu(x.flatten(2)).mean((1, 2)) + F.relu(x.transpose(2, 3)).mean(
+            (1, 2, 3)
+        )  # of views of x, read below
         shuffled = x.view(x.shape[0], 2, 4, 8, 8).transpose(1, 2).reshape(x.shape[0], 8, 8, 8)
         low, high = shuffled.chunk(2, 1)
         joined = torch.cat([F.relu(low), low, high.relu_()], 1)[:, 2:10]
         y = F.relu(self.shrink(joined))
         flat = y.permute(0, 2, 3, 1).flatten(1)
-        return self.head(F.relu(flat) + flat)
+        return self.head(F.relu(flat) + flat) + aside[:, None]
 
 
 class Norms(nn.Module):

@@ -21,7 +21,8 @@ import torch
 
 import convscope
 from convscope.passes.merging import EVERY
-from convscope.store.workspace import FORMAT, MANIFEST, OWN
+from convscope.store import workspace
+from convscope.store.workspace import FORMAT, MANIFEST, OWN, remove
 from tests.builds import (
     SHARD,
     bytes_of,
@@ -188,6 +189,31 @@ def test_a_kill_while_an_atlas_is_overwritten(tmp_path: Path) -> None:
     finish_build(images, out, overwrite=True)
     finish_build(images, tmp_path / "straight")
     assert bytes_of(out) == bytes_of(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("removed", [0, 1, 4])
+def test_an_atlas_that_is_being_thrown_away_never_looks_finished(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off after so many of its parts: it is no finished atlas any more, and still known as one of ours."""
+    images, out = digit_files(tmp_path / "digits", 3), tmp_path / "atlas"
+    convscope.build(images, digits_net(), out)
+    gone: list[Path] = []
+
+    def cut_off(path: Path) -> None:
+        if len(gone) == removed:
+            raise KeyboardInterrupt
+        gone.append(path)
+        remove(path)
+
+    monkeypatch.setattr(workspace, "remove", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        convscope.build(images, digits_net(), out, overwrite=True)
+    monkeypatch.undo()
+    assert not (out / MANIFEST).exists()
+    with pytest.raises(convscope.BadAtlas, match="is an unfinished atlas"):
+        convscope.open_atlas(out)
+    assert len(convscope.build(images, digits_net(), out, overwrite=True).images) == 3
 
 
 def test_half_an_overwriting_goes_on_only_when_it_is_asked_for(tmp_path: Path) -> None:
