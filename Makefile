@@ -28,7 +28,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup  ## the numbers that the docs quote
-	$(BIN)/python -m benchmarks
+	$(ONE_THREAD) $(BIN)/python -m benchmarks
 
 docs: demo system  ## the generated pages of docs/ and the pictures of the README
 	$(BIN)/python -m docs.generate

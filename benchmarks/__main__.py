@@ -80,11 +80,11 @@ def building(batch: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"{options.threads} torch threads, batches of {options.batch}, EfficientNet-Lite0 at 224 px")
+    print(f"torch threads: {options.threads}; batches of {options.batch}, EfficientNet-Lite0 at 224 px")
     importing()
     forward(options.batch)
     building(options.batch)

@@ -117,7 +117,8 @@ def build(
     found = load(net) if isinstance(net, str) else net
     if not isinstance(found, Net):
         raise BadOption(f"net is a Net or a name, not a {type(net).__name__}", "convscope.Net(module, …) makes one")
-    options = {"engine": engine, "layers": layers, "limit": limit, "batch_size": batch_size, "seed": seed}
-    more = {"k": k, "directions": directions, "codes": codes, "full_decode": full_decode}
-    more |= {"overwrite": overwrite, "watch": watch}
-    return Atlas(build_atlas(images, found, out, **options, **more))  # type: ignore[arg-type]
+    folder = build_atlas(
+        images, found, out, engine=engine, layers=layers, limit=limit, batch_size=batch_size, seed=seed, k=k,
+        directions=directions, codes=codes, full_decode=full_decode, overwrite=overwrite, watch=watch,
+    )  # fmt: skip
+    return Atlas(folder)

@@ -61,12 +61,15 @@ def pictures(demo: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     from convscope import open_atlas
+    from convscope.render.draw import draw
     from convscope.render.exemplars import exemplar_tiles
     from convscope.render.figure import compose
 
     atlas = open_atlas(demo / "atlas")
     picture = compose([exemplar_tiles([atlas.exemplars(f"class:{name}", k=9) for name in CLASSES])], "", scale=1.5)
     save_picture(picture, "classes.jpg", quality=88)
+    for name, (study, arguments) in STUDY_FIGURES.items():
+        save_picture(compose(draw(getattr(atlas, study)(*arguments)), "", scale=1.5), name)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
@@ -87,6 +90,12 @@ FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "activations-signed.jpg": ("activations", ("astronaut", "conv_stem"), {"units": (1, 3, 12, 21), "boost": 2}),
     "filters.png": ("filters", ("conv_stem",), {}),
     "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
+}
+# picture → study of the demo's atlas, its arguments
+STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "exemplars.jpg": ("exemplars", ("blocks.4.0.bn1:20",)),
+    "vitals.png": ("vitals", ("blocks.4.0.bn1",)),
+    "health.png": ("health", ()),
 }
 PICTURES = DOCS / "pictures"
 

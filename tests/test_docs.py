@@ -30,7 +30,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md"])
+STUDIES = ("docs/exemplars.md", "docs/vitals.md")
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md", *STUDIES]
+)
 def test_code_blocks_run(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,10 +58,10 @@ def test_links_and_pictures_are_there() -> None:
 
 def test_pictures_of_techniques_are_there_and_small() -> None:
     """`python -m docs.generate` draws them; each is shown on a page."""
-    from docs.generate import FIGURES
+    from docs.generate import FIGURES, STUDY_FIGURES
 
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    for name in FIGURES:
+    for name in (*FIGURES, *STUDY_FIGURES):
         assert f"(pictures/{name})" in pages, name
         assert (ROOT / "docs" / "pictures" / name).stat().st_size < 250_000, name
 

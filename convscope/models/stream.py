@@ -1,9 +1,9 @@
 """The network as a build runs it: one layer after the other, each shown when it is computed and then forgotten.
 
 Nothing is kept for later, so large images of many layers need no memory, and values are reduced while they are still
-in the processor's cache. BatchNorm is folded into the convolution or linear layer before it where nobody asked for the
-value between them (rounding differs from `Net.outputs` by about 1e-6 relative, 1e-5 where gains are large; neither is
-nearer to the exact value), and rectifiers and sums overwrite what they read.
+in the processor's cache. BatchNorm is folded into the convolution or linear layer before it, and a zero padding into the
+convolution after it, where nobody asked for the value between them (rounding differs from `Net.outputs` by about 1e-6
+relative, 1e-5 where gains are large; neither is nearer to the exact value), and rectifiers and sums overwrite what they read.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from convscope.models.convolution import CONVOLUTION, Convolution, find_paddings
 from convscope.models.graph import VIEWS, operator_name
 from convscope.models.layers import Layer
 from convscope.models.net import Net
@@ -56,8 +57,9 @@ class Stream:
             if node in needed:
                 needed.update(node.all_input_nodes)
         nodes = [node for node in net.graph.nodes if node in needed]
-        folded = find_folds(nodes, asked)
-        self.steps = [self.step(node, folded) for node in nodes if node not in folded and not is_folded(node, folded)]
+        folded, self.paddings = find_folds(nodes, asked), find_paddings(nodes, asked)
+        done_elsewhere = {*folded, *folded.values(), *self.paddings.values()}
+        self.steps = [self.step(node, folded) for node in nodes if node not in done_elsewhere]
         for step in self.steps:
             step.shown = [(name, layer) for name, layer in layers if layer.node is step.node]
         plan_memory(self.steps)
@@ -67,12 +69,19 @@ class Stream:
         source = node.args[0] if node.target is getitem else None
         if isinstance(source, fx.Node) and source in folded:
             before = folded[source]
-            weight, bias = self.fold(before, source)
-            operator = before.target
-            arguments = (before.args[0], weight, bias, *before.args[3:])
-            return Step(node, operator, arguments, dict(before.kwargs))  # type: ignore[arg-type]
+            return self.linear(node, before, *self.fold(before, source))
+        if node.target is CONVOLUTION:
+            return self.linear(node, node, node.args[1], argument(node, 2, "bias"))
         operator = torch.ops.aten.reshape.default if node.target in VIEWS else node.target
         return Step(node, operator, node.args, dict(node.kwargs))  # type: ignore[arg-type]
+
+    def linear(self, node: fx.Node, before: fx.Node, weight: Any, bias: Any) -> Step:
+        """A convolution or linear layer with such weights, that stands for a node."""
+        if before.target is not CONVOLUTION:
+            return Step(node, before.target, (before.args[0], weight, bias, *before.args[3:]), dict(before.kwargs))  # type: ignore[arg-type]
+        padding = self.paddings.get(before)
+        source = padding.args[0] if padding else before.args[0]
+        return Step(node, Convolution(before, padding), (source, weight, bias), {})
 
     def fold(self, before: fx.Node, norm: fx.Node) -> tuple[Tensor, Tensor]:
         """Weight and bias of a convolution or linear layer with the BatchNorm after it in them."""
@@ -130,11 +139,6 @@ def find_folds(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node, f
 def is_constant(source: Any) -> bool:
     """Whether an argument is a weight of the network, or none at all."""
     return source is None or (isinstance(source, fx.Node) and source.op == "placeholder")
-
-
-def is_folded(node: fx.Node, folded: dict[fx.Node, fx.Node]) -> bool:
-    """Whether a convolution's work is done by a later step."""
-    return node in folded.values()
 
 
 def plan_memory(steps: Sequence[Step]) -> None:

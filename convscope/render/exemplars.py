@@ -29,8 +29,8 @@ def unit_tiles(unit: Exemplars) -> Tiles:
     if unit.directions:
         caption += (
             " The control (Szegedy et al. 2014): the strongest patches of random directions in the space of all units "
-            "of the layer, found and cut in the same way; only where the unit's patches look more alike than theirs "
-            "does the single unit carry a meaning of its own."
+            "of the layer, found and cut in the same way; where the patches of the unit look no more alike, they "
+            "are no evidence that the meaning is in the single unit."
         )
     if unit.classes:
         best = ", ".join(f"{one.name} {one.mean:.3g} ({one.images:,})" for one in unit.classes[:3])

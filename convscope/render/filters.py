@@ -71,7 +71,11 @@ def tiles_caption(result: Filters, count: int, limit: float, outside: float) -> 
         )
     below = "; the number below is the roughness" if bool(result.roughness.isfinite().any()) else ""
     empty = int(empty_filters(result)[:count].sum())
-    below += f"; {EMPTY}: the greatest weight is below 1 % of the layer's ({empty:,} filters)" if empty else ""
+    below += (
+        f"; {EMPTY}: the greatest weight is below 1 % of the layer's ({empty:,} filter{'s' * (empty != 1)})"
+        if empty
+        else ""
+    )
     return (
         f"{capital(result.verdict)}. {all_of} filters of {size}, by their number: {shown}, one for all; "
         f"BatchNorm not folded in{below}."

@@ -56,8 +56,7 @@ def units(count: int) -> str:
 
 def maxima_map(result: Vitals) -> HeatMap:
     """The histogram of the greatest activation in each image, a column for each unit or for some that are alike."""
-    shares, low, high = maxima(result)
-    limit = float(np.quantile(shares, 0.995)) or 1.0
+    shares, low, high, limit = maxima(result)
     count, columns = len(result.mean), shares.shape[1]
     each = "one unit" if columns == count else f"{count / columns:.3g} units (of {count:,})"
     caption = (
@@ -76,8 +75,8 @@ def maxima_map(result: Vitals) -> HeatMap:
     )
 
 
-def maxima(result: Vitals) -> tuple[NDArray[np.float64], float, float]:
-    """(bins, columns) the share of the images, and the activations at the lower and the upper edge.
+def maxima(result: Vitals) -> tuple[NDArray[np.float64], float, float, float]:
+    """(bins, columns) the share of the images; the activations at the lower and upper edge; the brightest share.
 
     A column is a unit, or the mean of some whose means are next to each other; the greatest activation is on top.
     """
@@ -89,7 +88,8 @@ def maxima(result: Vitals) -> tuple[NDArray[np.float64], float, float]:
         np.mean([rebinned(result.histogram[unit], result.edges[unit], edges) for unit in group], axis=0)
         for group in groups
     ]
-    return np.stack(columns).T[::-1], low, high
+    shares = np.stack(columns).T[::-1]
+    return shares, low, high, float(np.quantile(shares, 0.995)) or 1.0
 
 
 def lowest(result: Vitals) -> NDArray[np.bool_]:

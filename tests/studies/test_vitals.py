@@ -66,10 +66,11 @@ def test_the_table_and_the_panels(atlas: convscope.Atlas) -> None:
     assert heat.numbers()["values"]
     assert len(table.numbers()["rows"]) == len(result.maximum)
     assert table.numbers()["rows"][0][0] == SILENT_UNIT  # those that fire least come first
-    shares, low, high = maxima(result)
+    shares, low, high, limit = maxima(result)
     np.testing.assert_allclose(shares.sum(0), 1, rtol=1e-6)  # of each unit all images
     assert low == 0
     assert high == 6
+    assert 0 < limit <= 1
 
 
 def test_bins_are_spread_over_others() -> None:

@@ -52,8 +52,7 @@ def describe_health(health: Health, filters: Mapping[str, Any]) -> dict[str, Any
 
 def describe_vitals(vitals: Vitals) -> dict[str, Any]:
     """Counts, and the picture of all units' maxima."""
-    shares, low, high = maxima(vitals)
-    limit = float(np.quantile(shares, 0.995)) or 1.0
+    shares, low, high, limit = maxima(vitals)
     return {
         "dead": int(vitals.dead.sum()),
         "bound": vitals.dead_bound,

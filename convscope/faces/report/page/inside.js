@@ -77,5 +77,5 @@ function controlRows(layer) {
     strip(directionPatches(layer, number), `random direction ${number} of ${layer.name}`)));
   return make("div", { class: "control" }, rows, make("p", { class: "caption" },
     "The control (Szegedy et al. 2014): random directions in the space of all units of the layer, found and cut in the same way. " +
-    "Only a unit whose patches look more alike than these carries a meaning of its own."));
+    "Where a unit's patches look no more alike than these, they are no evidence that the meaning is in the single unit."));
 }
