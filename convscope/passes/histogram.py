@@ -27,9 +27,10 @@ def exponents_of(values: NDArray[np.float32]) -> Exponents:
 
 def widen(counts: Counts, exponents: Exponents, wanted: Exponents) -> None:
     """Brings counts into the bins of greater exponents, both in place."""
-    empty = counts.any(axis=1) == 0
+    narrow = np.flatnonzero(wanted > exponents)
+    empty = narrow[~counts[narrow].any(axis=1)]
     exponents[empty] = wanted[empty]
-    while len(narrow := np.flatnonzero(wanted > exponents)):
+    while len(narrow := narrow[wanted[narrow] > exponents[narrow]]):
         half = counts[narrow].reshape(-1, BINS // 2, 2).sum(axis=2, dtype=np.int32)
         counts[narrow] = np.pad(half, ((0, 0), (BINS // 4, BINS // 4)))
         exponents[narrow] += 1
@@ -37,10 +38,11 @@ def widen(counts: Counts, exponents: Exponents, wanted: Exponents) -> None:
 
 def count(counts: Counts, exponents: Exponents, values: NDArray[np.float32]) -> None:
     """Adds (n, U) finite values to the counts, in place; all lie within the exponents."""
-    units = np.arange(values.shape[1]) * BINS
-    scale = np.ldexp(BINS / 2, -exponents.astype(np.int32))
-    index = np.floor(values * scale).astype(np.int64) + BINS // 2
-    np.add.at(counts.reshape(-1), (units + index).reshape(-1), np.int32(1))
+    bins = counts.reshape(-1)
+    first = np.arange(values.shape[1]) * BINS + BINS // 2
+    scale = np.ldexp(np.float32(BINS / 2), -exponents.astype(np.int32))
+    for row in np.floor(values * scale).astype(np.int32):  # of one image each bin is counted at most once
+        bins[first + row] += 1
 
 
 def edges(exponent: int) -> NDArray[np.float64]:

@@ -58,13 +58,14 @@ class Strongest(Fold):
         """The same for any values (n, units) and the maps N×units×H×W that they are the greatest values of."""
         part = self.units.slices[layer]
         last, rows = state["values"][part, -1], state["rows"][part, -1]
-        values = values[batch.distinct]
-        may = values > last
-        may |= (values == last) & (batch.rows[batch.distinct, None] < late(rows))
+        values, distinct = values[batch.distinct], batch.distinct
+        may = values >= last
         if len(values) > self.k and may.mean() > self.k / len(values):  # at first every image is among the best
             may &= values >= np.partition(values, -self.k, axis=0)[-self.k]
         images, units = np.nonzero(may)
-        values, images = values[images, units], batch.distinct[images]
+        values, images = values[images, units], distinct[images]
+        better = (values > last[units]) | (batch.rows[images] < late(rows[units]))
+        images, units, values = images[better], units[better], values[better]
         batch.kept[self.name, layer] = images, units + part.start, values, places_of(output, images, units)
 
     def add(self, state: State, batch: Batch) -> None:

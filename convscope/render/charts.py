@@ -87,7 +87,7 @@ def draw_heat_map(
         canvas.text(left + width / 2, height + 17, ellipsize(labels[1], 12, width), 12, palette.grey, at="m")
     if labels[0]:
         strip = Image.new("RGB", (round(height * scale), round(16 * scale)), palette.paper)
-        text, font = ellipsize(labels[0], 12, height), fonts.pillow_font(round(12 * scale))
+        text, font = ellipsize(labels[0], 12, height), fonts.pillow_font(12 * scale)
         ImageDraw.Draw(strip).text((strip.width / 2, 12 * scale), text, palette.grey, font, anchor="ms")
         canvas.paste(strip.transpose(Image.Transpose.ROTATE_90), 0, 0)
     return canvas.image

@@ -34,7 +34,7 @@ def font_path(weight: Weight = "regular") -> str:
 
 
 @cache
-def pillow_font(size: int, weight: Weight = "regular") -> ImageFont.FreeTypeFont:
+def pillow_font(size: float, weight: Weight = "regular") -> ImageFont.FreeTypeFont:
     """The font for Pillow; size in device pixels."""
     return ImageFont.truetype(font_path(weight), size)
 
@@ -189,7 +189,7 @@ class Canvas:
         at: str = "l",
     ) -> None:
         """One line of text on the baseline y; at "l", "m" or "r": x is its left end, middle or right end."""
-        font = pillow_font(round(size * self.scale), weight)
+        font = pillow_font(size * self.scale, weight)
         place = round(x * self.scale), round(y * self.scale)
         self.pen.text(place, printable(text), colour or self.palette.ink, font, anchor=at + "s")
 

@@ -154,7 +154,7 @@ def draw_value(
     width, height = round((text_width(text, size) + 6) * scale), round((size + 3) * scale)
     top = max(min(round(corner[0]), image.height - height), 0)
     left = max(min(round(corner[1]), image.width - width), 0)
-    pen, font = ImageDraw.Draw(image), pillow_font(round(size * scale))
+    pen, font = ImageDraw.Draw(image), pillow_font(size * scale)
     pen.rectangle((left, top, left + width - 1, top + height - 1), fill="white")
     place = left + round(3 * scale), top + round((size * 0.83 + 1.5) * scale)
     pen.text(place, printable(text), "black", font, anchor="ls")
