@@ -37,7 +37,7 @@ class Convolution:
         """N×C×H×W → N×O×h×w."""
         options = self.padding, self.stride, self.dilation, self.groups
         plain = maps.device.type == "cpu" and maps.dtype == torch.float32
-        if plain and torch.backends.mkldnn.is_available():  # for some shapes torch takes slower kernels
+        if plain and torch._C._has_mkldnn:  # for some shapes torch takes slower kernels
             found: Tensor = torch.mkldnn_convolution(maps, weight, bias, *options)
         else:
             found = torch.conv2d(maps, weight, bias, *(options[1], options[0], *options[2:]))

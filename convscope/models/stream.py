@@ -1,9 +1,10 @@
 """The network as a build runs it: one layer after the other, each shown when it is computed and then forgotten.
 
 Nothing is kept for later, so large images of many layers need no memory, and values are reduced while they are still
-in the processor's cache. BatchNorm is folded into the convolution or linear layer before it, and a zero padding into the
-convolution after it, where nobody asked for the value between them (rounding differs from `Net.outputs` by about 1e-6
-relative, 1e-5 where gains are large; neither is nearer to the exact value), and rectifiers and sums overwrite what they read.
+in the processor's cache. BatchNorm is folded into the convolution or linear layer before it, and a zero padding into
+the convolution after it, where nobody asked for the value between them (rounding differs from `Net.outputs` by about
+1e-6 relative, 1e-5 where gains are large; neither is nearer to the exact value), and rectifiers and sums overwrite what
+they read.
 """
 
 from collections.abc import Callable, Sequence

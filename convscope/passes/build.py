@@ -33,7 +33,8 @@ from convscope.store.files import FULL
 from convscope.store.workspace import FORMAT, MANIFEST, Workspace
 from convscope.watch import SILENT, Watch
 
-BATCHES = (4, 32)  # images in one forward, at least and at most
+BATCHES = (16, 32)  # images in one forward, few and many
+LARGEST_BATCH = 1 << 26  # numbers in the largest map of a batch (268 MB), where images are large
 TRIAL = 8  # images that the estimate is made from
 TIMES = "the times of the files"  # in the key of an unfinished atlas, so that no file changes under it
 
@@ -178,17 +179,16 @@ def choose_folds(
 
 
 def best_batch(net: Net) -> int:
-    """Images in one forward: the fewer the better the maps stay in the processor's cache, the more the better weights.
+    """Images in one forward: many where the weights are much larger than the maps, few where memory is to be kept.
 
-    So it is the weights' bytes over four times the largest map's, as a power of two; counted, not timed, so that
-    results do not depend on the machine.
+    Counted, not timed, so that results do not depend on the machine.
     """
-    if net.device.type != "cpu":
-        return 2 * BATCHES[1]
     weights = sum(weight.numel() for weight in net.weights.values())
     largest = max((math.prod(layer.shape) for layer in net.layers), default=1)
-    power = 1 << (max(weights // (4 * largest), 1).bit_length() - 1)
-    return min(max(power, BATCHES[0]), BATCHES[1])
+    size = BATCHES[weights > 100 * largest]
+    size = size if net.device.type == "cpu" else 2 * BATCHES[1]
+    room = max(LARGEST_BATCH // largest, 1)
+    return min(size, 1 << (room.bit_length() - 1))
 
 
 def work_key(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convscope.passes.fold import Batch, Fold, Followed, State, Units
 from convscope.passes.vitals import batch_values
@@ -35,10 +36,7 @@ class Classes(Fold):
         """Each image adds to the class that the net sees in it."""
         values = batch_values(self.units, batch).astype(np.float64)
         classes, own = np.unique(batch.scores.argmax(axis=1), return_inverse=True)
-        if not np.isin(classes, state["classes"]).all():
-            fresh: State = {"classes": classes.astype(np.int32), "counts": np.zeros(len(classes), np.int64)}
-            state.update(self.merge(state, {**fresh, "sums": np.zeros((len(classes), self.units.count))}))
-        where = np.searchsorted(state["classes"], classes)
+        where = self.rows_of(state, classes)
         for image, position in enumerate(where[own]):
             state["counts"][position] += 1
             state["sums"][position] += values[image]
@@ -56,6 +54,21 @@ class Classes(Fold):
             found["counts"][where] += state["counts"]
             found["sums"][where] += state["sums"]
         return found
+
+    def absorb(self, state: State, other: State) -> None:
+        """The same, in place: of a thousand classes a shard has few."""
+        where = self.rows_of(state, other["classes"])
+        state["counts"][where] += other["counts"]
+        state["sums"][where] += other["sums"]
+
+    def rows_of(self, state: State, classes: NDArray[Any]) -> NDArray[np.intp]:
+        """Where classes (sorted, each once) stand in the state, which is given rows for those that it lacks."""
+        fresh = np.setdiff1d(classes, state["classes"])
+        where = np.searchsorted(state["classes"], fresh)
+        if len(fresh):
+            for name, value in (("classes", fresh), ("counts", 0), ("sums", 0)):
+                state[name] = np.insert(state[name], where, value, axis=0)
+        return np.searchsorted(state["classes"], classes)
 
     def finish(self, state: State) -> State:
         """classes (U, 5) by falling mean with -1 where there are fewer, means (U, 5), counts (U, 5) of images.

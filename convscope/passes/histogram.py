@@ -30,10 +30,14 @@ def widen(counts: Counts, exponents: Exponents, wanted: Exponents) -> None:
     narrow = np.flatnonzero(wanted > exponents)
     empty = narrow[~counts[narrow].any(axis=1)]
     exponents[empty] = wanted[empty]
-    while len(narrow := narrow[wanted[narrow] > exponents[narrow]]):
-        half = counts[narrow].reshape(-1, BINS // 2, 2).sum(axis=2, dtype=np.int32)
-        counts[narrow] = np.pad(half, ((0, 0), (BINS // 4, BINS // 4)))
-        exponents[narrow] += 1
+    steps = wanted[narrow] - exponents[narrow]
+    for step in np.unique(steps[steps > 0]):
+        units = narrow[steps == step]
+        left = max(BINS >> step, 2)  # bins that are left of the old range, in the middle of the new one
+        joined = counts[units].reshape(len(units), left, -1).sum(axis=2, dtype=np.int32)
+        counts[units] = 0
+        counts[units, (BINS - left) // 2 : (BINS + left) // 2] = joined
+        exponents[units] += step
 
 
 def count(counts: Counts, exponents: Exponents, values: NDArray[np.float32]) -> None:

@@ -26,7 +26,7 @@ class Merger:
             own = (fresh or {}).get(self.count)
             for name, fold in self.folds.items():
                 state = dict(own[name]) if own else self.workspace.state(self.count, name)
-                self.states[name] = fold.merge(self.states[name], state)
+                fold.absorb(self.states[name], state)
             self.count += 1
             if self.count - self.saved >= EVERY:
                 self.workspace.keep_merged(self.count, dict(self.states))

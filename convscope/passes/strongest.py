@@ -64,7 +64,7 @@ class Strongest(Fold):
             may &= values >= np.partition(values, -self.k, axis=0)[-self.k]
         images, units = np.nonzero(may)
         values, images = values[images, units], distinct[images]
-        better = (values > last[units]) | (batch.rows[images] < late(rows[units]))
+        better = (values > last[units]) | (batch.rows[images] < late(rows[units]))  # of equals the first image
         images, units, values = images[better], units[better], values[better]
         batch.kept[self.name, layer] = images, units + part.start, values, places_of(output, images, units)
 
@@ -139,11 +139,12 @@ def places_of(output: Tensor, images: NDArray[np.intp], units: NDArray[np.intp])
     Few images are among a unit's best, so this is cheaper than finding the place of every greatest value. Where a
     drive is nowhere above 0, the place is the first one, as it is for the rectifier's output.
     """
-    if output.ndim == 2 or not len(images):
-        return np.zeros((len(images), 2), np.int16)
-    maps = output[torch.from_numpy(images), torch.from_numpy(units)].float().flatten(1)
-    index = maps.cpu().numpy().argmax(axis=1)  # NumPy gives the first of equals, whatever the vector width
-    return np.stack(np.divmod(index, output.shape[3]), axis=-1).astype(np.int16)
+    found = np.zeros((len(images), 2), np.int16)
+    if output.ndim == 4 and len(images):
+        maps = output[torch.from_numpy(images), torch.from_numpy(units)].float().flatten(1)
+        index = maps.cpu().numpy().argmax(axis=1)  # NumPy gives the first of equals, whatever the vector width
+        found[:, 0], found[:, 1] = np.divmod(index, output.shape[3])
+    return found
 
 
 def late(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -54,13 +54,15 @@ def write_table(path: Path, table: pa.Table) -> None:
     write_bytes(path, stream.getvalue().to_pybytes())
 
 
-def write_arrays(folder: Path, arrays: Arrays) -> None:
-    """One .npy a name; "a/b" becomes a file in a sub-folder."""
+def write_arrays(folder: Path, arrays: Arrays, safe: bool = True) -> None:
+    """One .npy a name; "a/b" becomes a file in a sub-folder. Where not safe yet, commit_folder has to follow."""
     for name, array in arrays.items():
-        write_rows(folder / f"{name}.npy", array.shape, array.dtype, [array])
+        write_rows(folder / f"{name}.npy", array.shape, array.dtype, [array], safe)
 
 
-def write_rows(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], parts: Iterable[NDArray[Any]]) -> None:
+def write_rows(
+    path: Path, shape: tuple[int, ...], kind: np.dtype[Any], parts: Iterable[NDArray[Any]], safe: bool = True
+) -> None:
     """An array in one .npy file, written part after part along its first axis, so that it need not fit in memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = io.BytesIO()
@@ -70,9 +72,10 @@ def write_rows(path: Path, shape: tuple[int, ...], kind: np.dtype[Any], parts: I
     with path.open("wb") as stream:  # by hand, since numpy's own writing hides that a disk is full
         stream.write(header.getvalue())
         for part in parts:
-            stream.write(np.ascontiguousarray(part, kind).tobytes())
+            stream.write(np.ascontiguousarray(part, kind).data)
         stream.flush()
-        os.fsync(stream.fileno())
+        if safe:
+            os.fsync(stream.fileno())
 
 
 def read_array(path: Path, mapped: bool = True) -> NDArray[Any]:
@@ -91,20 +94,18 @@ def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def commit_folder(temporary: Path, final: Path) -> None:
-    """Gives a finished folder its name, in one step."""
-    for inner in temporary.rglob("*"):
-        if inner.is_dir():
-            sync_folder(inner)
-    sync_folder(temporary)
+    """Gives a finished folder its name, in one step, once all that is in it is safe."""
+    for inner in (*temporary.rglob("*"), temporary):
+        sync(inner)
     if final.exists():
         shutil.rmtree(final)
     temporary.replace(final)
-    sync_folder(final.parent)
+    sync(final.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder safe against a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file's content, or the names in a folder, safe against a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

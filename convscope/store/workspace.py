@@ -118,7 +118,7 @@ class Workspace:
         write_table(temporary / "skipped.parquet", partial.skipped)
         write_bytes(temporary / "pack", partial.pack)
         for fold, state in partial.states.items():
-            write_arrays(temporary / "states" / fold, state)
+            write_arrays(temporary / "states" / fold, state, safe=False)
         commit_folder(temporary, self.shard(index))
 
     def tables(self, index: int) -> tuple[pa.Table, pa.Table]:
@@ -149,7 +149,7 @@ class Workspace:
         if temporary.exists():
             shutil.rmtree(temporary)
         for fold, state in states.items():
-            write_arrays(temporary / fold, state)
+            write_arrays(temporary / fold, state, safe=False)
         commit_folder(temporary, folder / f"{count:06d}")
         for path in folder.iterdir():
             if path.name != f"{count:06d}":
