@@ -19,6 +19,7 @@ from torch.export.graph_signature import InputKind
 
 import convscope
 from convscope.errors import UnsuitableNet
+from convscope.models.functional import rewrite
 
 WRAP_HINT = (
     "Convscope reads the network's graph, so its forward must take one N×3×H×W tensor, return one N×K tensor, "
@@ -116,7 +117,9 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
         warnings.simplefilter("ignore")  # the exporter's own notes mean nothing to a user of Convscope
         try:
             program = export(module, (example,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
-            program = program.run_decompositions({})
+            image = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+            if not rewrite(program.graph, image):
+                program = program.run_decompositions({})
         except Exception as error:
             raise refusal(module, error) from error
     signature, state = program.graph_signature, {**program.state_dict, **program.constants}
