@@ -84,6 +84,7 @@ def test_wrong_use_is_2_and_failed_work_is_1(arguments: tuple[str, ...], code: i
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.heavy  # tests/passes/test_never_lost.py does the same on a smaller net
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(photos: Path, tmp_path: Path) -> None:
     listing = tmp_path / "many.csv"
     names = [str(photos / f"{number}.png") for number in range(12)]

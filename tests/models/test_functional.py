@@ -66,9 +66,9 @@ SIMPLE: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "small classifier": (small_classifier, 16),
     "resnet18": (torchvision.models.resnet18, 64),
     "alexnet": (torchvision.models.alexnet, 64),
-    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 64),
 }
 DEEP: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 64),
     "densenet121": (torchvision.models.densenet121, 64),
     "inception_v3": (lambda: torchvision.models.inception_v3(init_weights=False, aux_logits=False), 299),
     "googlenet": (lambda: torchvision.models.googlenet(init_weights=False, aux_logits=False), 96),

@@ -34,6 +34,13 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "tf_efficientnet_lite0": (lambda: timm.create_model("tf_efficientnet_lite0"), 96),
     "convnext (timm)": (lambda: timm.create_model("convnext_atto"), 64),
 }
+# what others show too, but slower: `make test-all` runs it
+SLOW = frozenset(["vgg11_bn", "inception_v3", "mobilenet_v2", "regnet_y_400mf", "hrnet", "nfnet"])
+
+
+def heavy(name: str) -> Any:
+    """A test case that takes long."""
+    return pytest.param(name, marks=pytest.mark.heavy)
 
 
 def state_of(module: nn.Module) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def seen_by_hooks(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return seen
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [heavy(name) if name in SLOW else name for name in ZOO])
 def test_outputs_equal_hooks_and_the_network_is_untouched(name: str) -> None:
     make, side = ZOO[name]
     torch.manual_seed(0)
@@ -296,7 +303,7 @@ def test_pixels_of_any_memory_layout_give_the_same(make: Callable[[], nn.Module]
         torch.testing.assert_close(net.scores(other), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["levit_128s", "edgenext_xx_small", "mobilevit_xxs"])
+@pytest.mark.parametrize("name", ["edgenext_xx_small", *map(heavy, ["levit_128s", "mobilevit_xxs"])])
 def test_every_layer_has_one_row_per_image(name: str) -> None:
     module = timm.create_model(name)
     side = 224 if name == "levit_128s" else 64

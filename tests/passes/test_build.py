@@ -368,7 +368,9 @@ def test_images_at_the_ceiling_are_told_apart_by_what_the_rectifier_was_given(tm
     assert patches[0].place == (10, 20)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "squeezenet1_1", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["alexnet", pytest.param("vgg11", marks=pytest.mark.heavy), "squeezenet1_1", "mobilenet_v3_small"]
+)
 def test_real_architectures_build(name: str, photos: Path, tmp_path: Path) -> None:
     import torchvision
 
