@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from convscope.data.sources import ImageFile, Listing, Source, list_images
 from convscope.engines.engine import Engine, Local
@@ -21,7 +20,7 @@ from convscope.passes.directions import DIRECTIONS, Directions
 from convscope.passes.finishing import finish
 from convscope.passes.fold import Fold, Followed
 from convscope.passes.gradients import Gradients
-from convscope.passes.learning import Learner
+from convscope.passes.learning import Learner, NotFiniteError
 from convscope.passes.merging import Merger
 from convscope.passes.middle import Middle
 from convscope.passes.places import Places, sample_size
@@ -211,23 +210,22 @@ def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int
     """How long the rest will take and how much disk the whole will need, from a few of the images."""
     states = reader.learner.none()
     read: list[Read] = []
-    numbers: list[bool] = []  # whether any image got a score that is one
-
-    def look(name: str, output: Tensor) -> None:
-        if name == reader.learner.output:
-            numbers.append(bool(output.isfinite().all(1).any()))
-
+    lost = 0  # images whose scores are no numbers
     for _ in range(2):  # the first forward and the first `add` are slow, and are not counted
         start = time.perf_counter()
         read = [result for result in map(reader.read, files) if not isinstance(result, str)]
         if read:
-            reader.learner.stream.run(reader.batch([(row, one, -1) for row, one in enumerate(read)]).pixels, look)
+            batch = reader.batch([(row, one, -1) for row, one in enumerate(read)])
+            try:
+                reader.learner.learn(reader.learner.none(), batch)
+            except NotFiniteError as found:
+                lost = len(found.rows)
     seconds = (time.perf_counter() - start) / max(len(files), 1)
     kept = sum(array.nbytes for state in states.values() for array in state.values())
     disk = kept + sum(len(one.packed) for one in read) / max(len(files), 1) * total
     text = f"{waiting} images to read: about {words(seconds * waiting)}, and {disk / 1e6:,.0f} MB on the disk"
     doubt = f"; but the network gives NaN or infinite scores for all of the first {len(read)}: check its weights"
-    return text if all(numbers) else text + doubt
+    return text + doubt if read and lost == len(read) else text
 
 
 def words(seconds: float) -> str:

@@ -18,8 +18,8 @@ LAYER_SUMS = ("zero", "hoyer", "treves_rolls", "shown")
 
 
 def sample_size(images: int) -> int:
-    """One in 64 of the images, at least 256 and at most 2,000: enough for shares, and soon read."""
-    return min(max(images // 64, 256), LARGEST_SAMPLE)
+    """One in 64 of the images, at least 128 and at most 2,000: enough for shares, and soon read."""
+    return min(max(images // 64, 128), LARGEST_SAMPLE)
 
 
 class Places(Fold):
@@ -110,10 +110,10 @@ def unit_sums(maps: Tensor, rectified: bool) -> dict[str, Tensor]:
     by_row, by_column = sizes.sum(2).double(), sizes.sum(1).double()  # N×H×C and N×W×C: exact for a lone activation
     mass = by_row.sum(1)
     variance = spread(by_row, mass) + spread(by_column, mass)
-    wide = (flat > peak[:, None] / 2).sum(1).double() / area
+    active, wide = count(flat > 0), count(flat > peak[:, None] / 2) / area
     return {
-        "active": (flat > 0).sum(1).double(),
-        "zero": (flat == 0).sum(1).double() if not rectified else area - (flat > 0).sum(1).double(),
+        "active": active,
+        "zero": area - active if rectified else count(flat == 0),
         "sum": mass if rectified else flat.sum(1).double(),
         "size": mass if rectified else flat.abs().sum(1).double(),
         "squares": torch.linalg.vector_norm(flat, dim=1).double() ** 2,
@@ -121,6 +121,11 @@ def unit_sums(maps: Tensor, rectified: bool) -> dict[str, Tensor]:
         "radius": variance.sqrt() * fires,
         "wide": wide * fires,
     }
+
+
+def count(true: Tensor) -> Tensor:
+    """N×places×C → N×C how many are true; as bytes they are added nearly twice as fast."""
+    return true.view(torch.uint8).sum(1, dtype=torch.int32).double()
 
 
 def spread(line: Tensor, mass: Tensor) -> Tensor:
