@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
+from benchmarks.opening import opening
 from benchmarks.timing import interleaved
 
 
@@ -86,6 +87,7 @@ if __name__ == "__main__":
     torch.set_num_threads(options.threads)
     print(f"torch threads: {options.threads}; batches of {options.batch}, EfficientNet-Lite0 at 224 px")
     importing()
+    opening()
     forward(options.batch)
     building(options.batch)
     decoding()

@@ -38,7 +38,8 @@ class Convolution:
         options = self.padding, self.stride, self.dilation, self.groups
         plain = maps.device.type == "cpu" and maps.dtype == torch.float32
         if plain and torch._C._has_mkldnn:  # for some shapes torch takes slower kernels
-            found: Tensor = torch.mkldnn_convolution(maps, weight, bias, *options)
+            dense = None if bias is None else bias.contiguous()  # it reads the memory as it lies
+            found: Tensor = torch.mkldnn_convolution(maps, weight, dense, *options)
         else:
             found = torch.conv2d(maps, weight, bias, *(options[1], options[0], *options[2:]))
         if self.cuts:
@@ -54,7 +55,7 @@ def find_paddings(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node
     found = {}
     inside = set(nodes)
     for node in nodes:
-        pad = node.args[0] if node.target is CONVOLUTION else None
+        pad = node.args[0] if is_plain(node) else None
         if not isinstance(pad, fx.Node) or not is_zero_padding(pad) or pad in asked:
             continue
         if [user for user in pad.users if user in inside] != [node] or any(one is pad for one in node.args[1:]):
@@ -65,6 +66,14 @@ def find_paddings(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node
         if even or math.prod(shape_of(node)) <= math.prod(shape_of(source)):
             found[node] = pad
     return found
+
+
+def is_plain(node: fx.Node) -> bool:
+    """Whether a node is a convolution whose options are numbers: groups can be as many as there are images."""
+    if node.target is not CONVOLUTION:
+        return False
+    options = [pair(argument(node, place, "", 1)) for place in (3, 4, 5)] + [[argument(node, 6, "", 1)]]
+    return all(isinstance(number, int) for option in options for number in option) and not node.kwargs
 
 
 def is_zero_padding(node: fx.Node) -> bool:

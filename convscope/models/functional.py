@@ -41,7 +41,8 @@ def rewrite(graph: fx.Graph, pixels: fx.Node) -> bool:
     pixels: the input, whose first axis is the batch.
     """
     nodes = [node for node in graph.nodes if node.op == "call_function"]
-    if not all(map(is_simple, nodes)) or not are_changes_safe(nodes):
+    images = pixels.meta["val"].shape[0]
+    if not all(is_simple(node, images) for node in nodes) or not are_changes_safe(nodes):
         return False
     now: dict[fx.Node, fx.Node] = {}  # node → what its readers are to read from here on
 
@@ -71,7 +72,7 @@ def rewrite(graph: fx.Graph, pixels: fx.Node) -> bool:
                 first = first or next(one for one in graph.nodes if one.op != "placeholder")
                 with graph.inserting_before(first):
                     batch = graph.call_function(aten.sym_size.int, (pixels, 0))
-                batch.meta = {"val": pixels.meta["val"].shape[0]}
+                batch.meta = {"val": images}
             node.target, node.args = aten.view.default, (node.args[0], [batch, *node.meta["val"].shape[1:]])
     for node in nodes:
         if node in now and not node.users:
@@ -79,8 +80,8 @@ def rewrite(graph: fx.Graph, pixels: fx.Node) -> bool:
     return True
 
 
-def is_simple(node: fx.Node) -> bool:
-    """Whether a node is functional already, or of a kind that is rewritten."""
+def is_simple(node: fx.Node, images: Any) -> bool:
+    """Whether a node is functional already, or of a kind that is rewritten; images: the symbol of their number."""
     target = node.target
     if target is getitem or target in COMPOSITE or target in IN_PLACE:
         return True
@@ -91,7 +92,8 @@ def is_simple(node: fx.Node) -> bool:
     if target == aten.flatten.using_ints:
         shape = node.meta["val"].shape
         start = node.args[1] if len(node.args) > 1 else 0
-        return isinstance(start, int) and start >= 1 and all(isinstance(size, int) for size in shape[1:])
+        known = isinstance(start, int) and start >= 1 and all(isinstance(size, int) for size in shape[1:])
+        return known and isinstance(shape[0], torch.SymInt) and bool(shape[0].node.expr == images.node.expr)
     if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return False
     return not target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from convscope.models.convolution import CONVOLUTION, Convolution, find_paddings
+from convscope.models.convolution import Convolution, find_paddings, is_plain
 from convscope.models.graph import VIEWS, operator_name
 from convscope.models.layers import Layer
 from convscope.models.net import Net
@@ -71,14 +71,14 @@ class Stream:
         if isinstance(source, fx.Node) and source in folded:
             before = folded[source]
             return self.linear(node, before, *self.fold(before, source))
-        if node.target is CONVOLUTION:
+        if is_plain(node):
             return self.linear(node, node, node.args[1], argument(node, 2, "bias"))
         operator = torch.ops.aten.reshape.default if node.target in VIEWS else node.target
         return Step(node, operator, node.args, dict(node.kwargs))  # type: ignore[arg-type]
 
     def linear(self, node: fx.Node, before: fx.Node, weight: Any, bias: Any) -> Step:
         """A convolution or linear layer with such weights, that stands for a node."""
-        if before.target is not CONVOLUTION:
+        if not is_plain(before):
             return Step(node, before.target, (before.args[0], weight, bias, *before.args[3:]), dict(before.kwargs))  # type: ignore[arg-type]
         padding = self.paddings.get(before)
         source = padding.args[0] if padding else before.args[0]

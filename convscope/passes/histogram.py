@@ -44,7 +44,7 @@ def count(counts: Counts, exponents: Exponents, values: NDArray[np.float32]) -> 
     """Adds (n, U) finite values to the counts, in place; all lie within the exponents."""
     bins = counts.reshape(-1)
     first = np.arange(values.shape[1]) * BINS + BINS // 2
-    scale = np.ldexp(np.float32(BINS / 2), -exponents.astype(np.int32))
+    scale = np.ldexp(BINS / 2, -exponents.astype(np.int32))
     for row in np.floor(values * scale).astype(np.int32):  # of one image each bin is counted at most once
         bins[first + row] += 1
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,7 +60,7 @@ class Learner:
                 if not fold.of_drives and name in fold.layers:
                     fold.see(states[fold.name], batch, name, output)
             if name == self.output:
-                batch.scores = output.double().cpu().numpy()
+                batch.scores = output.to("cpu", torch.float64, copy=True).numpy()  # the output may be overwritten
 
         self.stream.run(batch.pixels, show)
         finite = np.isfinite(batch.scores).all(axis=1)

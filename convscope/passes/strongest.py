@@ -60,7 +60,7 @@ class Strongest(Fold):
         last, rows = state["values"][part, -1], state["rows"][part, -1]
         values, distinct = values[batch.distinct], batch.distinct
         may = values >= last
-        if len(values) > self.k and may.mean() > self.k / len(values):  # at first every image is among the best
+        if len(values) > self.k and may.sum() > self.k * may.shape[1]:  # at first every image is among the best
             may &= values >= np.partition(values, -self.k, axis=0)[-self.k]
         images, units = np.nonzero(may)
         values, images = values[images, units], distinct[images]
@@ -70,6 +70,8 @@ class Strongest(Fold):
 
     def add(self, state: State, batch: Batch) -> None:
         """Lets the images that were noted compete with those kept so far, of all layers at once."""
+        if not self.layers:
+            return
         noted = zip(*(batch.kept[self.name, layer] for layer in self.layers), strict=True)
         images, units, values, places = (np.concatenate(parts) for parts in noted)
         order = np.lexsort((batch.rows[images], -values, units))

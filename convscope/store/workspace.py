@@ -17,6 +17,7 @@ from convscope.store.files import (
     commit_folder,
     read_arrays,
     read_json,
+    sync,
     write_arrays,
     write_bytes,
     write_json,
@@ -151,6 +152,7 @@ class Workspace:
         for fold, state in states.items():
             write_arrays(temporary / fold, state, safe=False)
         commit_folder(temporary, folder / f"{count:06d}")
+        sync(self.folder)
         for path in folder.iterdir():
             if path.name != f"{count:06d}":
                 shutil.rmtree(path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convscope.passes import histogram
@@ -64,6 +64,7 @@ def test_no_image_changes_nothing(fold: Fold) -> None:
 
 
 @settings(max_examples=100, deadline=None)
+@example([-1e-30, 1e18], 1)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30), st.integers(0, 29))
 def test_a_histogram_depends_on_its_values_alone(values: list[float], cut: int) -> None:
     """Its range is the smallest power of two that holds them all, and every value is in the bin of its own."""

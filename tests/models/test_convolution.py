@@ -53,6 +53,33 @@ def test_padding_for_itself_changes_nothing(size, amounts, kernel, stride, own, 
     torch.testing.assert_close(alone, expected, rtol=1e-5, atol=1e-5)
 
 
+class Computed(nn.Module):
+    """Convolutions whose bias lies scattered in memory, and whose groups are as many as the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.biases = nn.Parameter(torch.randn(4, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv2d(x, self.conv.weight, self.biases[:, 1])
+        y = y + F.conv2d(x, self.conv.weight, self.biases[0, :1].expand(4))
+        count, units, height, width = y.shape
+        kernels = self.conv.weight[:, :1].repeat(count, 1, 1, 1)
+        z = F.conv2d(y.reshape(1, count * units, height, width), kernels, groups=count * units)
+        return F.relu(z.reshape(count, units, height - 2, width - 2)).mean((2, 3))
+
+
+def test_what_is_computed_in_the_graph_is_read_as_it_is() -> None:
+    torch.manual_seed(0)
+    net, pixels = convscope.Net(Computed().eval(), size=(8, 8)), torch.rand(3, 3, 8, 8)
+    names = [layer.name for layer in net.layers]
+    found: dict[str, Tensor] = {}
+    Stream(net, names).run(pixels, lambda name, value: found.update({name: value.clone()}))
+    for name, value in net.outputs(pixels, names).items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
+
+
 class Padded(nn.Module):
     """SAME as TensorFlow has it, with BatchNorm behind, and paddings that only look like it."""
 

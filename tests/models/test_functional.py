@@ -156,9 +156,26 @@ class Promoted(OfAView):
         return x.mean((2, 3))
 
 
-@pytest.mark.parametrize(
-    "module", [OfAView, BehindAView, BehindFlattening, OfAChunk, OfThePixels, OfTheBatch, Promoted]
-)
+class FlatWeight(OfAView):
+    """Flattening of what has another first axis than the images: a weight, as in spectral norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = self.conv.weight.flatten(1).square().sum().sqrt()
+        return F.relu(F.conv2d(x, self.conv.weight / size)).mean((2, 3))
+
+
+class Mirrored(OfAView):
+    """Flattening of twice as many images as there are: each and its mirror image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = F.relu(self.conv(torch.cat([x, x.flip(3)]))).flatten(1)
+        return both.view(2, x.shape[0], -1).mean(0)
+
+
+NOT_SIMPLE = [OfAView, BehindAView, BehindFlattening, OfAChunk, OfThePixels, OfTheBatch, Promoted, FlatWeight, Mirrored]
+
+
+@pytest.mark.parametrize("module", NOT_SIMPLE)
 def test_what_is_not_simple_is_left_as_it_is_and_right_all_the_same(module: type[nn.Module]) -> None:
     torch.manual_seed(0)
     made = module().eval()

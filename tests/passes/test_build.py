@@ -468,3 +468,34 @@ def test_a_dataset_with_a_broken_item_is_built_without_it(net: convscope.Net, tm
     assert atlas.images["label"].to_pylist() == ["cat", "cat"]
     assert atlas.skipped["uri"].to_pylist() == ["dataset[1]"]
     assert atlas.skipped["reason"][0].as_py()
+
+
+def test_no_layers_and_no_directions_are_fine(photos: Path, net: convscope.Net, tmp_path: Path) -> None:
+    """Then an atlas has predictions and codes alone, or units without their control."""
+    found = convscope.build(photos, net, tmp_path / "none", layers=[], limit=12)
+    assert found.layers == ()
+    assert found.images["probability"].null_count == 0
+    units = convscope.build(photos, net, tmp_path / "units", directions=0, limit=12)
+    assert units.exemplars(f"{units.layers[0]}:0").directions == ()
+
+
+class ReadAside(torch.nn.Module):
+    """Scores that a rectifier reads too: a build may let it overwrite them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = self.head(x.mean((2, 3))) - 1
+        torch.relu(scores)
+        return scores
+
+
+def test_scores_are_kept_before_anything_overwrites_them(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = convscope.Net(ReadAside().double(), size=(16, 16))
+    atlas = convscope.build(photos, net, tmp_path / "atlas", limit=6)
+    for row in range(len(atlas.images)):
+        probabilities = net.probabilities(net.prepare(Path(atlas.images["uri"][row].as_py())).pixels)
+        assert atlas.images["probability"][row].as_py() == pytest.approx(float(probabilities.max()), abs=1e-3)

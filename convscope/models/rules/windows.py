@@ -17,6 +17,8 @@ def convolution(call: Call) -> Field | None:
     field, weight = call.input, call["weight"]
     if not (weight.rows.empty and weight.columns.empty):
         return None  # weights that are made from the image
+    if not isinstance(call["groups"], int):
+        return None  # as many as there are images
     groups, stride, dilation = call["groups"], call.pair("stride"), call.pair("dilation")
     backward = operator_name(call.node) == "conv_transpose2d" or call.arguments.get("transposed", False)
     mixed = mix_channels(as_map(field), groups, call.shape[1])
