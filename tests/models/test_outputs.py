@@ -35,7 +35,9 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "convnext (timm)": (lambda: timm.create_model("convnext_atto"), 64),
 }
 # what others show too, but slower: `make test-all` runs it
-SLOW = frozenset(["vgg11_bn", "inception_v3", "mobilenet_v2", "regnet_y_400mf", "hrnet", "nfnet"])
+SLOW = frozenset(
+    ["vgg11_bn", "inception_v3", "mobilenet_v2", "regnet_y_400mf", "hrnet", "nfnet", "efficientnet_b0", "shufflenet_v2"]
+)
 
 
 def heavy(name: str) -> Any:

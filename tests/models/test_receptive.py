@@ -263,10 +263,13 @@ TABLES = [  # network, input, {layer: (size, stride, padding)}
     (lambda: torchvision.models.inception_v3(init_weights=False), 299,
      {"Mixed_5b": (63, 8, None), "Mixed_6a": (159, 16, None), "Mixed_6e": (927, 16, None), "Mixed_7c": (1311, 32, 618)}),
 ]  # fmt: skip
+NAMES = ["vgg16", "alexnet", "resnet18", "resnet50", "inception"]
+HEAVY = {"inception": [pytest.mark.heavy]}
 
 
 @pytest.mark.parametrize(
-    ("make", "side", "expected"), TABLES, ids=["vgg16", "alexnet", "resnet18", "resnet50", "inception"]
+    ("make", "side", "expected"),
+    [pytest.param(*row, id=name, marks=HEAVY.get(name, [])) for name, row in zip(NAMES, TABLES, strict=True)],
 )
 def test_published_receptive_fields(
     make: Callable[[], nn.Module], side: int, expected: dict[str, tuple[int, int, int | None]]

@@ -15,7 +15,7 @@ from tests.nets import small_classifier
 FACTORY = "tests.nets:small_classifier"
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite1", "efficientnet-lite2"])
+@pytest.mark.parametrize("name", ["efficientnet-lite1", pytest.param("efficientnet-lite2", marks=pytest.mark.heavy)])
 def test_bundled_networks_know_a_cat(name: str) -> None:
     import skimage.data
 

@@ -206,6 +206,7 @@ def test_a_stopped_build_says_how_to_go_on_and_gives_the_same_bytes(
     assert bytes_of(done.folder) == bytes_of(atlas.folder)
 
 
+@pytest.mark.heavy  # tests/passes/test_never_lost.py kills at more moments
 def test_a_killed_build_goes_on_and_gives_the_same_bytes(atlas: convscope.Atlas, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "atlas"
     code = (
@@ -369,7 +370,9 @@ def test_images_at_the_ceiling_are_told_apart_by_what_the_rectifier_was_given(tm
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", pytest.param("vgg11", marks=pytest.mark.heavy), "squeezenet1_1", "mobilenet_v3_small"]
+    "name",
+    [pytest.param(name, marks=pytest.mark.heavy) for name in ("alexnet", "vgg11", "mobilenet_v3_small")]
+    + ["squeezenet1_1"],
 )
 def test_real_architectures_build(name: str, photos: Path, tmp_path: Path) -> None:
     import torchvision

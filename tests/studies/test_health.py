@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import convscope
@@ -55,6 +56,7 @@ def test_the_filters_of_the_trained_net_are_smoother_and_the_atlas_says_so(tmp_p
         assert trained["grade"] in ("smooth", "partly smooth")
 
 
+@pytest.mark.heavy
 def test_the_command_prints_a_table(tmp_path: Path) -> None:
     atlas = atlas_of(untrained_digits(), photos(tmp_path / "images", 8), tmp_path / "atlas")
     command = [sys.executable, "-m", "convscope", "health", str(atlas.folder)]
