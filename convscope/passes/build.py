@@ -216,8 +216,9 @@ def estimate(reader: ShardReader, files: Sequence[Any], waiting: int, total: int
         read = [result for result in map(reader.read, files) if not isinstance(result, str)]
         if read:
             batch = reader.batch([(row, one, -1) for row, one in enumerate(read)])
+            batch.ranks = total * (2 * np.arange(len(read)) + 1) // (2 * len(read))  # as many in a sample as of all
             try:
-                reader.learner.learn(reader.learner.none(), batch)
+                reader.learner.learn(states, batch)
             except NotFiniteError as found:
                 lost = len(found.rows)
     seconds = (time.perf_counter() - start) / max(len(files), 1)

@@ -43,16 +43,8 @@ class Classes(Fold):
 
     def merge(self, one: State, other: State) -> State:
         """Counts and sums of each class added."""
-        classes = np.union1d(one["classes"], other["classes"]).astype(np.int32)
-        found: State = {
-            "classes": classes,
-            "counts": np.zeros(len(classes), np.int64),
-            "sums": np.zeros((len(classes), self.units.count)),
-        }
-        for state in (one, other):
-            where = np.searchsorted(classes, state["classes"])
-            found["counts"][where] += state["counts"]
-            found["sums"][where] += state["sums"]
+        found = {name: array.copy() for name, array in one.items()}
+        self.absorb(found, other)
         return found
 
     def absorb(self, state: State, other: State) -> None:

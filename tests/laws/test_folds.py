@@ -29,6 +29,10 @@ def test_any_grouping_and_order_gives_the_same(fold: Fold, data: tuple, seed: in
     for state in reversed(states):
         right = fold.merge(state, right)
     assert same(fold, fold.finish(right), whole)
+    absorbed = {name: array.copy() for name, array in fold.none().items()}
+    for state in states:
+        fold.absorb(absorbed, state)
+    assert same(fold, fold.finish(absorbed), whole)
 
 
 @pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: fold.name)
