@@ -7,13 +7,12 @@ amount, and the cells that are too many are cut off: the sums are the same.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from convscope.models.graph import operator_name
-from convscope.models.rectifiers import argument, is_number
+from convscope.models.rules.call import Call, shape_of
 
 CONVOLUTION = torch.ops.aten.conv2d.default
 Sides = tuple[int, int]  # cells before and after a map along an axis
@@ -23,25 +22,27 @@ class Convolution:
     """The operator of a convolution's node, or of that and the zero padding before it."""
 
     def __init__(self, node: fx.Node, pad: fx.Node | None = None) -> None:
-        self.stride, self.dilation = (pair(argument(node, *place, 1)) for place in ((3, "stride"), (5, "dilation")))
-        self.groups: int = argument(node, 6, "groups", 1)
+        call = Call(node, {})
+        self.stride, self.dilation, self.groups = call.pair("stride"), call.pair("dilation"), call["groups"]
         zeros = around(pad) if pad else ((0, 0), (0, 0))
-        own = pair(argument(node, 4, "padding", 0))
-        sides = [(before + more, after + more) for (before, after), more in zip(zeros, own, strict=True)]
+        own = zip(zeros, call.pair("padding"), strict=True)
+        sides = [(before + more, after + more) for (before, after), more in own]
         self.padding = [both_sides(*pairs) for pairs in zip(sides, self.stride, strict=True)]
         starts = [(most - side[0]) // step for most, side, step in zip(self.padding, sides, self.stride, strict=True)]
-        self.cut = [slice(start, start + cells) for start, cells in zip(starts, size_of(node), strict=True)]
+        self.cut = [slice(start, start + cells) for start, cells in zip(starts, call.shape[2:], strict=True)]
         self.cuts = any(before != after for before, after in sides)
 
     def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """N×C×H×W → N×O×h×w."""
-        options = self.padding, self.stride, self.dilation, self.groups
         plain = maps.device.type == "cpu" and maps.dtype == torch.float32
-        if plain and torch._C._has_mkldnn:  # for some shapes torch takes slower kernels
+        if plain and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch's stubs lack it
             dense = None if bias is None else bias.contiguous()  # it reads the memory as it lies
-            found: Tensor = torch.mkldnn_convolution(maps, weight, dense, *options)
+            # for some shapes torch itself takes slower kernels
+            found: Tensor = torch.mkldnn_convolution(
+                maps, weight, dense, self.padding, self.stride, self.dilation, self.groups
+            )
         else:
-            found = torch.conv2d(maps, weight, bias, *(options[1], options[0], *options[2:]))
+            found = torch.conv2d(maps, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         if self.cuts:
             return found[:, :, *self.cut].contiguous(memory_format=torch.channels_last)
         return found
@@ -63,33 +64,33 @@ def find_paddings(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node
         even = all(before == after for before, after in around(pad))
         source = pad.args[0]
         assert isinstance(source, fx.Node)
-        if even or math.prod(shape_of(node)) <= math.prod(shape_of(source)):
+        if even or math.prod(shape_of(node.meta["val"])) <= math.prod(shape_of(source.meta["val"])):
             found[node] = pad
     return found
 
 
 def is_plain(node: fx.Node) -> bool:
-    """Whether a node is a convolution whose options are numbers: groups can be as many as there are images."""
-    if node.target is not CONVOLUTION:
+    """Whether a node is a convolution of maps whose options are numbers: groups can be as many as there are images."""
+    if node.target is not CONVOLUTION or len(node.meta["val"].shape) != 4:
         return False
-    options = [pair(argument(node, place, "", 1)) for place in (3, 4, 5)] + [[argument(node, 6, "", 1)]]
-    return all(isinstance(number, int) for option in options for number in option) and not node.kwargs
+    call = Call(node, {})
+    options = [*call.pair("stride"), *call.pair("padding"), *call.pair("dilation"), call["groups"]]
+    return all(isinstance(number, int) for number in options)
 
 
 def is_zero_padding(node: fx.Node) -> bool:
     """Whether a node puts zeros around the rows and columns of maps, and nothing else."""
     if operator_name(node) not in ("constant_pad_nd", "pad") or len(node.meta["val"].shape) != 4:
         return False
-    amounts = argument(node, 1, "pad")
-    value = argument(node, 2, "value", 0) if operator_name(node) == "constant_pad_nd" else argument(node, 3, "value")
-    constant = operator_name(node) == "constant_pad_nd" or argument(node, 2, "mode", "constant") == "constant"
-    whole = all(isinstance(amount, int) and amount >= 0 for amount in amounts)
-    return constant and whole and len(amounts) in (2, 4) and (value is None or is_number(value, 0))
+    call = Call(node, {})
+    whole = all(isinstance(amount, int) and amount >= 0 for amount in call["pad"])
+    constant = call.arguments.get("mode", "constant") == "constant" and call["value"] in (None, 0)
+    return constant and whole and len(call["pad"]) in (2, 4)
 
 
 def around(pad: fx.Node) -> tuple[Sides, Sides]:
     """The zeros above and below, left and right, that a padding adds."""
-    left, right, *more = argument(pad, 1, "pad")
+    left, right, *more = Call(pad, {})["pad"]
     return (more[0], more[1]) if more else (0, 0), (left, right)
 
 
@@ -97,19 +98,3 @@ def both_sides(sides: Sides, stride: int) -> int:
     """The padding of both sides that has every cell of uneven padding, at the same phase of the stride."""
     before, after = sides
     return before + math.ceil(max(after - before, 0) / stride) * stride
-
-
-def pair(value: Any) -> list[int]:
-    """An option that may be given once for both axes."""
-    values = list(value) if isinstance(value, Sequence) else [value]
-    return values * 2 if len(values) == 1 else values
-
-
-def shape_of(node: fx.Node) -> list[int]:
-    """Units, rows and columns of a node's maps."""
-    return [int(size) for size in node.meta["val"].shape[1:]]
-
-
-def size_of(node: fx.Node) -> list[int]:
-    """Rows and columns of a node's maps."""
-    return shape_of(node)[1:]

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from convscope.models import functional
 from convscope.models.convolution import Convolution, find_paddings, is_plain
+from convscope.models.functional import NORM
 from convscope.models.graph import VIEWS, operator_name
 from convscope.models.layers import Layer
 from convscope.models.net import Net
@@ -23,14 +25,7 @@ from convscope.models.rectifiers import argument
 
 Shown = Callable[[str, Tensor], None]  # layer, N×C×H×W or N×C: to be read at once, for it is overwritten later
 FRESH = frozenset(["conv2d", "linear", "add", "getitem", "cat", "max_pool2d", "avg_pool2d", "mul", "addmm"])
-NORM = torch.ops.aten._native_batch_norm_legit_no_training.default  # another has the statistics of its batch
-IN_PLACE = {
-    torch.ops.aten.relu.default: torch.ops.aten.relu_.default,
-    torch.ops.aten.hardtanh.default: torch.ops.aten.hardtanh_.default,
-    torch.ops.aten.add.Tensor: torch.ops.aten.add_.Tensor,
-    torch.ops.aten.silu.default: torch.ops.aten.silu_.default,
-    torch.ops.aten.hardswish.default: torch.ops.aten.hardswish_.default,
-}  # operators that may overwrite their first argument
+IN_PLACE = {plain: changing for changing, plain in functional.IN_PLACE.items()}  # may overwrite their first argument
 
 
 @dataclass(eq=False)
@@ -58,31 +53,27 @@ class Stream:
             if node in needed:
                 needed.update(node.all_input_nodes)
         nodes = [node for node in net.graph.nodes if node in needed]
-        folded, self.paddings = find_folds(nodes, asked), find_paddings(nodes, asked)
-        done_elsewhere = {*folded, *folded.values(), *self.paddings.values()}
-        self.steps = [self.step(node, folded) for node in nodes if node not in done_elsewhere]
+        folded, paddings = find_folds(nodes, asked), find_paddings(nodes, asked)
+        done_elsewhere = {*folded, *folded.values(), *paddings.values()}
+        self.steps = [self.step(node, folded, paddings) for node in nodes if node not in done_elsewhere]
         for step in self.steps:
             step.shown = [(name, layer) for name, layer in layers if layer.node is step.node]
         plan_memory(self.steps)
 
-    def step(self, node: fx.Node, folded: dict[fx.Node, fx.Node]) -> Step:
+    def step(self, node: fx.Node, folded: dict[fx.Node, fx.Node], paddings: dict[fx.Node, fx.Node]) -> Step:
         """The operator of a node; that of a folded BatchNorm's result is the convolution with other weights."""
-        source = node.args[0] if node.target is getitem else None
-        if isinstance(source, fx.Node) and source in folded:
-            before = folded[source]
-            return self.linear(node, before, *self.fold(before, source))
-        if is_plain(node):
-            return self.linear(node, node, node.args[1], argument(node, 2, "bias"))
-        operator = torch.ops.aten.reshape.default if node.target in VIEWS else node.target
-        return Step(node, operator, node.args, dict(node.kwargs))  # type: ignore[arg-type]
-
-    def linear(self, node: fx.Node, before: fx.Node, weight: Any, bias: Any) -> Step:
-        """A convolution or linear layer with such weights, that stands for a node."""
-        if not is_plain(before):
-            return Step(node, before.target, (before.args[0], weight, bias, *before.args[3:]), dict(before.kwargs))  # type: ignore[arg-type]
-        padding = self.paddings.get(before)
-        source = padding.args[0] if padding else before.args[0]
-        return Step(node, Convolution(before, padding), (source, weight, bias), {})
+        norm = node.args[0] if node.target is getitem else None
+        before = folded.get(norm, node) if isinstance(norm, fx.Node) else node
+        source, weight, bias = (argument(before, *place) for place in enumerate(("input", "weight", "bias")))
+        if isinstance(norm, fx.Node) and before is not node:
+            weight, bias = self.fold(before, norm)
+        if is_plain(before):
+            pad = paddings.get(before)
+            return Step(node, Convolution(before, pad), (pad.args[0] if pad else source, weight, bias), {})
+        if before is not node:  # a linear layer
+            return Step(node, operator_of(before), (source, weight, bias, *before.args[3:]), dict(before.kwargs))
+        operator = torch.ops.aten.reshape.default if node.target in VIEWS else operator_of(node)
+        return Step(node, operator, node.args, dict(node.kwargs))
 
     def fold(self, before: fx.Node, norm: fx.Node) -> tuple[Tensor, Tensor]:
         """Weight and bias of a convolution or linear layer with the BatchNorm after it in them."""
@@ -116,6 +107,12 @@ class Stream:
                 show(name, layer.ordered(value))
             for node in step.done_with:
                 del values[node]
+
+
+def operator_of(node: fx.Node) -> Callable[..., Any]:
+    """What a node calls."""
+    assert not isinstance(node.target, str)  # only calls of methods have their names
+    return node.target
 
 
 def find_folds(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node, fx.Node]:
