@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 import convscope
 from convscope.models.convolution import CONVOLUTION, Convolution
 from convscope.models.stream import Stream
+from tests.models.test_stream import assert_equal
 
 PADS = (torch.ops.aten.pad.default, torch.ops.aten.constant_pad_nd.default)
 few = st.integers(0, 3)
@@ -74,10 +75,7 @@ def test_what_is_computed_in_the_graph_is_read_as_it_is() -> None:
     torch.manual_seed(0)
     net, pixels = convscope.Net(Computed().eval(), size=(8, 8)), torch.rand(3, 3, 8, 8)
     names = [layer.name for layer in net.layers]
-    found: dict[str, Tensor] = {}
-    Stream(net, names).run(pixels, lambda name, value: found.update({name: value.clone()}))
-    for name, value in net.outputs(pixels, names).items():
-        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
+    assert_equal(net, names, pixels)
 
 
 class Padded(nn.Module):
@@ -132,10 +130,5 @@ def test_what_was_asked_for_is_shown_padded(net: convscope.Net) -> None:
     assert len(pads) == 7
     assert "norm" not in own_paddings(net, names)
     pixels = torch.rand(2, 3, 32, 32)
-    expected = net.outputs(pixels, names)
     for asked in (names, pads, ["cropped"], ["norm", "even", "wide"]):
-        found: dict[str, Tensor] = {}
-        Stream(net, asked).run(pixels, lambda name, value, kept=found: kept.update({name: value.clone()}))  # type: ignore[misc]
-        assert set(found) == set(asked)
-        for name, value in found.items():
-            torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-5)
+        assert_equal(net, asked, pixels)
