@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY := passive
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test test-all check format bench docs setup system clean
+.PHONY: demo test test-all check format bench docs setup system web web-check clean
 
 demo: setup  ## real network, real photos → demo/report.html
 	$(BIN)/convscope demo --out demo
@@ -17,7 +17,7 @@ test: check system  ## everything that a change must pass
 test-all: check system  ## also what takes long
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2
 
-check: setup  ## style, types, the direction of imports
+check: setup web-check  ## style, types, the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,7 +34,13 @@ docs: demo system  ## the generated pages of docs/ and the pictures of the READM
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.rotation
 
-setup: .venv/ready
+setup: web
+
+web: .venv/ready  ## the page of `convscope serve`, built again if web/ has changed
+	$(BIN)/python hatch_build.py
+
+web-check: web  ## types and tests of the page; Node comes with the packages
+	$(BIN)/python hatch_build.py check test
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv || { $(AS_ROOT) apt-get update && $(AS_ROOT) apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
@@ -46,4 +52,4 @@ system:  ## a browser for the tests of the pages
 	@command -v chromium >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -y -q chromium fonts-dejavu-core fonts-inter; }
 
 clean:
-	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis web/node_modules convscope/faces/web/built

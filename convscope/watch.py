@@ -10,6 +10,9 @@ class Watch:
     def progress(self, done: int, total: int, unit: str) -> None:
         """So many of so many units (images, steps) are finished."""
 
+    def preview(self, result: object) -> None:
+        """What is known so far: a result of the same kind, which can be drawn. Not called more often than is useful."""
+
     def stopped(self) -> bool:
         """Whether the work shall end now."""
         return False

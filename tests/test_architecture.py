@@ -15,6 +15,7 @@ from convscope.render.draw import draw
 from convscope.technique import Result
 
 ROOT = Path(__file__).parents[1]
+TEXTS = {".py", ".md", ".toml", ".lock", ".txt", ".js", ".ts", ".svelte", ".json", ".html", ".css", ""}
 
 
 def results() -> list[type[Result]]:
@@ -83,7 +84,7 @@ def test_no_address_of_a_registry_and_no_path_of_this_machine() -> None:
     )
     for name in names:
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".lock", ".txt", ".js", ".html", ".css", ""} and path.is_file():
+        if path.suffix in TEXTS and path.is_file():
             assert not words.search(path.read_text(errors="replace")), name
 
 

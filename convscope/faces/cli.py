@@ -101,6 +101,38 @@ def report(
     sys.stdout.write(f"{out}\n")
 
 
+@app.command
+def serve(
+    atlas: Path,
+    /,
+    *,
+    net: Annotated[
+        str | None, Parameter(help="the network of the atlas; needed unless it is a bundled or torchvision one")
+    ] = None,
+    weights: Weights = None,
+    pretrained: Random = True,
+    device: DeviceName = None,
+    live: Annotated[bool, Parameter(negative="--no-live", help="--no-live shows the atlas without its network")] = True,
+    host: Annotated[str, Parameter(help="where to listen; anything but this machine asks for a token")] = "127.0.0.1",
+    port: Annotated[int | None, Parameter(help="default: a free one, which is printed")] = None,
+    browser: Annotated[bool, Parameter(negative="--no-browser", help="--no-browser opens none")] = True,
+    note: Annotated[str, Parameter(help="a sentence about the images, shown under the title")] = "",
+) -> None:
+    """Open an ATLAS in the browser: from the whole network down to one neuron and one pixel, with the live network."""
+    from convscope.atlas import open_atlas
+    from convscope.faces.web.serve import live_net
+    from convscope.faces.web.serve import serve as run_server
+
+    console = Console(file=sys.stderr, highlight=False)
+    opened = open_atlas(atlas)
+    behind = live_net(opened, net, weights, pretrained, device, off=not live)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    run_server(opened, behind, note=note, host=host, port=port, browser=browser, say=say)
+
+
 def add_techniques() -> None:
     """One command for each technique of the registry: convscope TECHNIQUE IMAGE LAYER --net …"""
     from convscope.registry import TECHNIQUES

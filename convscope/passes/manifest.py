@@ -3,12 +3,14 @@
 from typing import Any
 
 from convscope.models.net import Net
+from convscope.models.wiring import wiring
 
 
 def describe_net(net: Net) -> dict[str, Any]:
     """Name, preprocessing, labels and layers as JSON; nothing in it is ever run."""
     preprocess = net.preprocess
     layers: dict[str, dict[str, Any]] = {}
+    inputs = wiring(net.graph, net.layers)
     for layer in net.layers:
         if layer.alias_of is not None:
             layers[layer.alias_of]["aliases"].append(layer.name)
@@ -19,6 +21,7 @@ def describe_net(net: Net) -> dict[str, Any]:
             "aliases": [],
             "kind": layer.kind,
             "shape": list(layer.shape),
+            "inputs": list(inputs[layer.name]),
             "rectified": layer.rectified,
             "receptive": {
                 "status": receptive.status,

@@ -82,8 +82,9 @@ def map_tiles(result: Activations) -> Tiles:
             pixels = resize_tile(pixels, round(4 * side))
         if not values.any():
             pixels = crossed(int(4 * side), colours.signed, bool(result.dead[unit]))
-        footer = str(unit) if result.scale == "shared" else f"{unit}: {word}"
-        tiles.append(Tile(pixels, maximum, footer=footer))
+        shared = result.scale == "shared"
+        footer = str(unit) if shared else f"{unit}: {word}"
+        tiles.append(Tile(pixels, maximum, footer=footer, values=values if shared and values.any() else None))
     rows = tuple(TileRow("", "", tuple(tiles[start : start + across])) for start in range(0, len(tiles), across))
     return Tiles(
         f"{result.layer}, {result.net}",

@@ -45,6 +45,7 @@ class Tile:
     value: float | None = None
     box: Box | None = None
     footer: str = ""
+    values: NDArray[Any] | None = None  # that the pixels are the colours of, where another scale may be asked for
 
     def __post_init__(self) -> None:
         check_picture(self.pixels)

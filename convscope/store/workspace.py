@@ -31,7 +31,7 @@ try:
 except ImportError:  # Windows has no such locks; two builds in one folder are then not told apart
     locks = None
 
-FORMAT = 2  # of atlases and shards; another one is never mixed in
+FORMAT = 3  # of atlases and shards; another one is never mixed in
 VERSION = "the format"  # its name in the key of the work
 MANIFEST = "manifest.json"
 HELD = frozenset([errno.EAGAIN, errno.EACCES])  # errors that say that another process has the lock

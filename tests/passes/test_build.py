@@ -338,7 +338,7 @@ def test_broken_atlases_are_refused_in_words(atlas: convscope.Atlas, tmp_path: P
     copy = tmp_path / "copy"
     shutil.copytree(atlas.folder, copy)
     text = (copy / "manifest.json").read_text()
-    (copy / "manifest.json").write_text(text.replace('"format": 2', '"format": 99'))
+    (copy / "manifest.json").write_text(text.replace('"format": 3', '"format": 99'))
     with pytest.raises(convscope.BadAtlas, match="atlas format 99, this Convscope reads 2"):
         convscope.open_atlas(copy)
     (copy / "manifest.json").write_text(text)

@@ -1,0 +1,74 @@
+"""The atlas at a glance: the net with its graph, the health of its layers, accuracy, confusions, what can be asked."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from convscope.atlas import Atlas
+from convscope.faces.report.images import accuracy, groups
+from convscope.faces.report.inside import finite
+from convscope.studies.health import Health
+
+CONFUSIONS = 60  # the most frequent ones
+GROUPS = 2000  # labels at most; the rest is in the table of images
+
+
+def overview(atlas: Atlas, note: str = "", techniques: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """All that does not depend on a layer, unit or image, as JSON."""
+    manifest, table = atlas.store.manifest, atlas.images
+    net = manifest["net"]
+    names = ("name", "fingerprint", "classes", "labels", "size", "output", "layers")
+    followed = atlas.store.followed
+    suggested = [atlas.store.layers[name]["name"] for name in net["suggested_layers"]]
+    inner = [name for name in followed if name != net["output"]]
+    suggested = [name for name in suggested if name in followed] or inner[:: max(len(inner) // 5, 1)]
+    return {
+        "note": note,
+        "count": len(table),
+        "skipped": len(atlas.skipped),
+        "net": {name: net[name] for name in names},
+        "suggested": list(dict.fromkeys([*suggested, *([net["output"]] if net["output"] in followed else [])])),
+        "health": health_answer(atlas.health()),
+        "verdicts": verdicts(manifest["filters"]),
+        "accuracy": accuracy(table["correct"].to_pylist()),
+        "confusions": confusions(table),
+        "groups": groups(table)[:GROUPS],
+        "techniques": list(techniques),
+    }
+
+
+def health_answer(health: Health) -> dict[str, Any]:
+    """Numbers of all followed layers; null where they have no meaning."""
+    counts = {"dead": health.dead, "rare": health.rarely_active, "still": health.gradient_dead}
+    return {
+        "layers": list(health.layers),
+        "units": health.units.tolist(),
+        **{name: [int(value) if value >= 0 else None for value in found] for name, found in counts.items()},
+        "zeros": finite(health.fraction_zero),
+        "hoyer": finite(health.hoyer),
+        "radius": finite(health.radius),
+        "sample": health.sample,
+        "gradientSample": health.gradient_sample,
+    }
+
+
+def verdicts(filters: dict[str, Any]) -> dict[str, Any]:
+    """Followed layer → whose filters make it, and what is said of them."""
+    records = {record["name"]: record for record in filters["layers"]}
+    return {
+        layer: {"owner": owner, "grade": records[owner]["grade"], "verdict": records[owner]["verdict"]}
+        for layer, owner in filters["of"].items()
+        if owner in records
+    }
+
+
+def confusions(table: pa.Table) -> list[dict[str, Any]]:
+    """The most frequent wrong predictions among the images whose label is a class."""
+    columns = (table[name].to_pylist() for name in ("label", "predicted_class", "correct"))
+    wrong = Counter((label, predicted) for label, predicted, correct in zip(*columns, strict=True) if correct is False)
+    ranked = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        {"label": label, "predicted": predicted, "count": count} for (label, predicted), count in ranked[:CONFUSIONS]
+    ]

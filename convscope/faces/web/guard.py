@@ -1,0 +1,128 @@
+"""Who may talk to the server: checks of Host, Origin and token, the size of what is sent, and strict headers."""
+
+import ipaddress
+import secrets
+import socket
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_UPLOAD = 64 * 1024**2  # bytes of one request
+COOKIE = "convscope-token"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+def refuse(status: int, problem: str, hint: str = "") -> JSONResponse:
+    """An answer with problem and hint."""
+    return JSONResponse({"problem": problem, "hint": hint}, status)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass
+class Guard:
+    """Stands before the app. Without a token only this machine's own names are answered; with one, others too."""
+
+    app: ASGIApp
+    host: str = "127.0.0.1"  # that the server listens on
+    token: str = ""
+    names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = frozenset({self.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on what may pass."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        headers = Headers(scope=scope)
+        refusal = self.refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, sent)
+            return
+        await self.app(scope, bounded(receive), sent)
+
+    def refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to a request that may not pass; None to one that may."""
+        host = headers.get("host", "")
+        if not self.knows(host):
+            return refuse(400, f"this server is not {host[:100]!r}", "open the address that `convscope serve` printed")
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        navigation = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+        if (origin is not None and urlsplit(origin).netloc != host) or (site == "cross-site" and not navigation):
+            return refuse(403, "another site may not use this server", "open the page itself")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST_UPLOAD:
+            return refuse(413, "that is too large", f"at most {LARGEST_UPLOAD // 1024**2} MB can be sent at once")
+        return self.unknown(scope, headers) if self.token else None
+
+    def knows(self, host: str) -> bool:
+        """Whether a Host header may name this server; a name that a stranger's DNS points here may not."""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").lower()
+        except ValueError:
+            return False
+        if is_loopback(name):
+            return True
+        if not self.token:
+            return False
+        try:
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return name in self.names
+
+    def unknown(self, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to somebody without the token; who comes with it in the address gets it as a cookie."""
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and secrets.compare_digest(given.encode(), self.token.encode()):
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            return answer
+        kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        if secrets.compare_digest(kept.encode(), self.token.encode()):
+            return None
+        return refuse(
+            401, "this server asks for its token", "open the address with ?token=… that `convscope serve` printed"
+        )
+
+
+def bounded(receive: Receive) -> Receive:
+    """The body, cut off where it grows beyond what may be sent, whatever its header said."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if total > LARGEST_UPLOAD else message
+
+    return counted

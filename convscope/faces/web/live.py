@@ -1,0 +1,223 @@
+"""The live network behind the page: it opens while the page already shows the atlas, and says why if it cannot."""
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscope.arrays import Place
+from convscope.atlas import Atlas
+from convscope.data.decode import decode
+from convscope.errors import BadAddress, BadOption, ConvscopeError
+from convscope.models.kernels import find_kernels
+from convscope.models.net import Net
+from convscope.models.wiring import INPUT, wiring
+from convscope.studies.exemplars import find_layer
+
+UPLOADS = 64  # images of a user that are kept
+TOP = 5
+FEEDING = 24  # units whose weights are shown
+
+
+class NotLive(ConvscopeError):
+    """A question to the network where there is none, or not yet."""
+
+
+class Unknown(ConvscopeError):
+    """An image, job or panel that the server does not have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """An image that a user gave, as the network sees it."""
+
+    name: str
+    pixels: NDArray[np.uint8]  # H×W×3, of the net's own size
+    height: int  # of the original
+    width: int
+    top: list[list[Any]]  # class and probability
+
+
+class LiveNet:
+    """A network that may be off, opening or on; one question at a time."""
+
+    def __init__(self, atlas: Atlas, opened: Callable[[], Net] | None, reason: str = "", hint: str = "") -> None:
+        self.atlas = atlas
+        self.state, self.reason, self.hint = ("opening", "", "") if opened else ("off", reason, hint)
+        self.lock = threading.Lock()  # one forward at a time: two would only share the same cores
+        self.uploads: OrderedDict[str, Upload] = OrderedDict()
+        self._net: Net | None = None
+        if opened is not None:
+            threading.Thread(target=self._open, args=(opened,), name="opening", daemon=True).start()
+
+    def _open(self, opened: Callable[[], Net]) -> None:
+        try:
+            net = opened()
+        except Exception as error:  # noqa: BLE001  (whatever a user's factory does, the page stays)
+            self.reason, self.hint = str(getattr(error, "problem", error)), str(getattr(error, "hint", ""))
+            self.state = "off"
+            return
+        built = self.atlas.store.manifest["net"]
+        if net.fingerprint != built.get("fingerprint"):
+            self.reason = f"{net.name} is not the network of this atlas: its weights, size or labels differ"
+            self.hint = f"the atlas was built with {built['name']}; give its --net and --weights"
+            self.state = "off"
+            return
+        self._net, self.state = net, "on"
+
+    @property
+    def net(self) -> Net:
+        """The network; NotLive where there is none."""
+        if self._net is None:
+            words = "the network is still being opened" if self.state == "opening" else self.reason
+            raise NotLive(words, self.hint or "try again in a few seconds")
+        return self._net
+
+    def status(self) -> dict[str, Any]:
+        """For the page."""
+        device = str(self._net.device) if self._net is not None else ""
+        return {"state": self.state, "reason": self.reason, "hint": self.hint, "device": device}
+
+    def pixels(self, image: str) -> NDArray[np.uint8]:
+        """An image as the network sees it, H×W×3: a row of the atlas or an upload; Unknown."""
+        return self.upload(image).pixels if image.startswith("upload-") else self.atlas.pixels(self.row(image))
+
+    def row(self, image: str) -> int:
+        """The row that a text names; Unknown."""
+        if not image.isdecimal() or len(image) > 12 or int(image) >= len(self.atlas.images):
+            raise Unknown(f"there is no image {image[:40]!r}", f"images are numbered 0 to {len(self.atlas.images) - 1}")
+        return int(image)
+
+    def upload(self, image: str) -> Upload:
+        """An image that was uploaded since the server was started; Unknown."""
+        found = self.uploads.get(image)
+        if found is None:
+            raise Unknown(f"there is no {image[:40]!r}", "uploads live as long as the server: give the image again")
+        return found
+
+    def picture(self, image: str) -> Image.Image:
+        """An image with its name, as techniques take it."""
+        if image.startswith("upload-"):
+            name = self.upload(image).name
+        else:
+            name = str(self.atlas.images["uri"][self.row(image)].as_py()).rsplit("/", 1)[-1]
+        picture = Image.fromarray(self.pixels(image))
+        picture.filename = name  # type: ignore[attr-defined]
+        return picture
+
+    def add(self, content: bytes, name: str) -> tuple[str, Upload]:
+        """Keeps an image for this run of the server. UnreadableImage, NotLive."""
+        net = self.net
+        picture = decode(content)
+        prepared = net.prepare(picture)
+        pixels = (prepared.pixels[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        top = self.predict(pixels)
+        image = f"upload-{sha256(content).hexdigest()[:16]}"
+        with self.lock:
+            self.uploads[image] = Upload(name, pixels, picture.shape[0], picture.shape[1], top)
+            self.uploads.move_to_end(image)
+            while len(self.uploads) > UPLOADS:
+                self.uploads.popitem(last=False)
+        return image, self.uploads[image]
+
+    def predict(self, pixels: NDArray[np.uint8]) -> list[list[Any]]:
+        """The most probable classes with their probabilities."""
+        net = self.net
+        with self.lock, torch.no_grad():
+            probabilities = net.probabilities(batch_of(pixels))[0].double()
+        best = probabilities.topk(min(TOP, len(probabilities)))
+        return [[int(one), float(p)] for one, p in zip(best.indices, best.values, strict=True)]
+
+    def maps(self, image: str, layer: str) -> NDArray[np.float32]:
+        """(C, H, W): every map of a layer for an image; a vector as (C, 1, 1). UnknownLayer."""
+        net = self.net
+        net.layer(layer)
+        pixels = batch_of(self.pixels(image))
+        with self.lock, torch.no_grad():
+            values = net.outputs(pixels, [layer])[layer][0].float().cpu().numpy()
+        return values.reshape(len(values), *(values.shape[1:] or (1, 1)))
+
+    def fields(self, layer: str, unit: int) -> dict[str, NDArray[np.int32]]:
+        """What each row and each column of a unit's map sees, first and stop, px of the net's input."""
+        net = self.net
+        found, number, _ = net.locate(f"{layer}:{unit}")
+        rows, columns = found.shape[1:] if found.spatial else (1, 1)
+        place = Place if found.spatial else lambda *_: None
+        tall = [found.input_box(number, place(row, 0)) for row in range(rows)]
+        wide = [found.input_box(number, place(0, column)) for column in range(columns)]
+        return {
+            "rows": np.array([[box.top, box.bottom] for box in tall], np.int32),
+            "columns": np.array([[box.left, box.right] for box in wide], np.int32),
+        }
+
+    def weights(self, layer: str, unit: int) -> dict[str, Any]:
+        """The kernels of one unit, those with the greatest norms first. UnknownLayer, BadAddress without any."""
+        net = self.net
+        found, number, _ = net.locate(f"{layer}:{unit}")
+        kernels = find_kernels(net, found.name)
+        if number is None or number >= len(kernels.weights):
+            raise BadAddress(f"no filter of {kernels.layer} makes {layer}:{unit}", "")
+        own = kernels.weights[number].numpy()
+        norms = np.sqrt(np.square(own, dtype=np.float64).sum((1, 2)))
+        order = np.argsort(-norms, kind="stable")[:FEEDING]
+        first = number // (len(kernels.weights) // kernels.groups) * len(own)  # of the channels of its group
+        owner = net.layer(kernels.layer)
+        reads = wiring(net.graph, net.layers)[owner.alias_of or owner.name]
+        return {
+            "layer": kernels.layer,
+            "reads": self.followed(reads[0]) if len(reads) == 1 else "",
+            "colours": kernels.first,
+            "channels": [int(one) + first for one in order],
+            "norms": [float(norms[one]) for one in order],
+            "share": float(np.square(norms[order]).sum() / (np.square(norms).sum() or 1.0)),
+            "total": len(own),
+            "size": list(own.shape[1:]),
+            "limit": float(np.abs(own).max()) or 1.0,
+            "kernels": [[round(float(value), 6) for value in own[one].ravel()] for one in order],
+        }
+
+    def followed(self, name: str) -> str:
+        """The followed layer whose units are what a layer's filters read; "" where there is none."""
+        records, known = self.atlas.store.layers, self.atlas.store.followed
+        while name != INPUT and name in records:
+            record = records[name]
+            if record["name"] in known:
+                return str(find_layer(self.atlas.store, name)["name"])
+            same = (
+                len(record["inputs"]) == 1
+                and records.get(record["inputs"][0], record)["shape"][0] == record["shape"][0]
+            )
+            if not same or record["kind"] in ("conv2d", "linear", "cat", "add"):
+                return ""
+            name = record["inputs"][0]
+        return name if name == INPUT else ""
+
+
+def batch_of(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """H×W×3 bytes → 1×3×H×W in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].float() / 255
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture as lossless WebP."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "WEBP", lossless=True, method=0)
+    return stream.getvalue()
+
+
+def need(given: dict[str, Any], name: str) -> str:
+    """A text of a request's body; BadOption without it."""
+    value = given.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise BadOption(f"the body needs {name!r}, a text", '{"image": "0", "layer": "features.3"}')
+    return value

@@ -1,0 +1,101 @@
+"""Starts the server: a free port, the network in the background, a browser, and a clean end at Ctrl-C."""
+
+import re
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+
+from convscope.atlas import Atlas
+from convscope.errors import BadOption
+from convscope.faces.web.app import make_app
+from convscope.faces.web.guard import is_loopback
+from convscope.faces.web.live import LiveNet
+from convscope.models.net import Net
+
+PATIENCE = 2  # seconds that open connections have when the server ends
+OPENED_BY_NAME = re.compile(
+    r"^(efficientnet-lite[0-2]|torchvision:\w+(@\w+)?)$"
+)  # names that can run nothing of a stranger's
+
+
+def serve(
+    atlas: Atlas,
+    live: LiveNet,
+    *,
+    note: str = "",
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browser: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serves until Ctrl-C. Prints the address on stdout. BadOption for a port that is taken or a host that is none."""
+    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
+    listening = listen(host, port)
+    address = address_of(host, listening.getsockname()[1], token)
+    app = make_app(atlas, live, note=note, host=host, token=token)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE,
+            lifespan="on",
+        )
+    )  # fmt: skip
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+    say("Ctrl-C ends it.")
+    if browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+    say("ended")
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket on the port, or on a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port or 0))
+    except (OSError, OverflowError) as error:
+        found.close()
+        where = f"{host}:{port}" if port else host
+        hint = "leave --port out for a free one" if port else "--host 127.0.0.1 is this machine alone"
+        raise BadOption(f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}", hint) from error
+    return found
+
+
+def address_of(host: str, port: int, token: str) -> str:
+    """What to open; for every address of this machine its name."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def live_net(
+    atlas: Atlas, net: str | None, weights: Path | None, pretrained: bool, device: str | None, off: bool = False
+) -> LiveNet:
+    """The network behind the page: the one that is given, else the atlas's own where its name is harmless.
+
+    A name in an atlas is data: a factory, and anything that would be fetched from a stranger, has to be given.
+    """
+    from convscope.models.load import load
+
+    built = str(atlas.store.manifest["net"]["name"])
+    if off:
+        return LiveNet(atlas, None, "the page was started without a network", "leave --no-live out")
+    name = net or (built if OPENED_BY_NAME.match(built) else None)
+    if name is None:
+        return LiveNet(
+            atlas, None, f"the network {built!r} was not given", f"convscope serve {atlas.folder} --net NAME"
+        )
+
+    def opened() -> Net:
+        return load(name, weights=weights, pretrained=pretrained, device=device)
+
+    return LiveNet(atlas, opened)

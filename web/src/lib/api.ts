@@ -1,0 +1,26 @@
+// The paths of the small data interface; a server and an offline file answer the same ones.
+
+const part = encodeURIComponent;
+
+export const paths = {
+  atlas: "api/atlas",
+  live: "api/live",
+  layer: (name: string) => `api/layers/${part(name)}`,
+  units: (name: string) => `api/layers/${part(name)}/units.bin`,
+  histograms: (name: string) => `api/layers/${part(name)}/histograms.bin`, // arrays counts (U, 64), edges (U, 2)
+  images: (query: URLSearchParams) => `api/images?${query}`, // offset, count, label, predicted, correct, search
+  image: (image: string | number) => `api/images/${part(image)}`,
+  picture: (image: string | number) => `api/images/${part(image)}/picture`, // as the net saw it
+  skipped: "api/skipped",
+  // with a live net only
+  uploads: "api/uploads", // POST the file's bytes, ?name=
+  maps: (image: string, layer: string) => `api/maps?image=${part(image)}&layer=${part(layer)}`, // arrays maps (C, H, W)
+  fields: (layer: string, unit: number) => `api/fields?layer=${part(layer)}&unit=${unit}`, // arrays rows (H, 2), columns (W, 2)
+  weights: (layer: string, unit: number) => `api/weights?layer=${part(layer)}&unit=${unit}`, // see weights.ts
+  run: (technique: string) => `api/run/${part(technique)}`, // POST
+  jobs: "api/jobs",
+  job: (id: string) => `api/jobs/${part(id)}`,
+  events: (id: string) => `api/jobs/${part(id)}/events`, // server-sent, one Job each
+  stop: (id: string) => `api/jobs/${part(id)}/stop`, // POST
+  saved: (id: string, form: "png" | "html" | "npz") => `api/jobs/${part(id)}/result.${form}`,
+};

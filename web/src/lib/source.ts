@@ -1,0 +1,110 @@
+// Where answers come from: the server, or an offline file that holds the ones its view needs.
+
+import { paths } from "./api";
+import { unpack, type Arrays } from "./arrays";
+
+export interface Source {
+  readonly offline: boolean;
+  json<T>(path: string): Promise<T>;
+  arrays(path: string): Promise<Arrays>;
+  url(path: string): string; // of a picture
+  used(): string[]; // the paths asked for so far: what an offline file of this view has to hold
+}
+
+export class Problem extends Error {
+  constructor(message: string, readonly hint = "", readonly status = 0) {
+    super(message);
+  }
+}
+
+// {path: JSON value, or base64 of bytes with their media type}
+export interface Recorded {
+  answers: Record<string, unknown>;
+  files: Record<string, string>; // path → data: URL
+}
+
+class Server implements Source {
+  readonly offline = false;
+  readonly #asked = new Set<string>();
+  readonly #kept = new Map<string, Promise<unknown>>();
+
+  json<T>(path: string): Promise<T> {
+    return this.#once(path, (answer) => answer.json()) as Promise<T>;
+  }
+
+  arrays(path: string): Promise<Arrays> {
+    return this.#once(path, async (answer) => unpack(await answer.arrayBuffer())) as Promise<Arrays>;
+  }
+
+  url(path: string): string {
+    this.#asked.add(path);
+    return path;
+  }
+
+  used(): string[] {
+    return [...this.#asked];
+  }
+
+  // An atlas does not change, so an answer is kept; at most KEPT of them, the oldest are forgotten.
+  #once(path: string, read: (answer: Response) => Promise<unknown>): Promise<unknown> {
+    this.#asked.add(path);
+    const known = this.#kept.get(path);
+    if (known) return known;
+    const found = ask(path).then(read);
+    if (path !== paths.live) {
+      this.#kept.set(path, found);
+      found.catch(() => this.#kept.delete(path));
+      if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value as string);
+    }
+    return found;
+  }
+}
+
+const KEPT = 60;
+
+class Offline implements Source {
+  readonly offline = true;
+
+  constructor(private readonly recorded: Recorded) {}
+
+  async json<T>(path: string): Promise<T> {
+    if (path === paths.live) return { state: "off", reason: "This is a file without its network.", hint: "", device: "" } as T;
+    if (!(path in this.recorded.answers)) throw new Problem("This is not in the file.", "`convscope serve ATLAS` shows everything.");
+    return this.recorded.answers[path] as T;
+  }
+
+  async arrays(path: string): Promise<Arrays> {
+    const url = this.recorded.files[path];
+    if (!url) throw new Problem("This is not in the file.", "`convscope serve ATLAS` shows everything.");
+    const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (character) => character.charCodeAt(0));
+    return unpack(bytes.buffer);
+  }
+
+  url(path: string): string {
+    return this.recorded.files[path] ?? "data:,";
+  }
+
+  used(): string[] {
+    return [];
+  }
+}
+
+// The answer to a request, or a Problem with the server's own words.
+export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem("The server does not answer.", "Is `convscope serve` still running?");
+  }
+  if (answer.ok) return answer;
+  const said = (await answer.json().catch(() => ({}))) as { problem?: string; hint?: string };
+  throw new Problem(said.problem ?? `The server answered ${answer.status}.`, said.hint ?? "", answer.status);
+}
+
+export const send = (path: string, body: unknown): Promise<Response> =>
+  ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+const element = globalThis.document?.getElementById("recorded");
+export const source: Source = element ? new Offline(JSON.parse(element.textContent ?? "{}") as Recorded) : new Server();
