@@ -1,4 +1,4 @@
-"""Several arrays in one answer: a length, JSON {name: [dtype, shape]}, then the arrays, each at a multiple of 8 bytes."""
+"""Several arrays in one answer: a length, JSON {name: [dtype, shape]}, then the arrays, each at a multiple of 8."""
 
 import json
 import struct

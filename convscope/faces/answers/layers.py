@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from convscope.atlas import Atlas
 from convscope.faces.report.inside import CLASSES, describe_filters, describe_maps, describe_vitals
-from convscope.faces.report.layers import Strips, read_patches
+from convscope.faces.report.layers import Strips, read_patches, read_strips
 from convscope.studies.exemplars import find_layer
 
 DEAD, RARE, STILL = 1, 2, 4  # bits of a unit's state
@@ -40,10 +40,12 @@ def unit_arrays(atlas: Atlas, name: str) -> dict[str, NDArray[Any]]:
     name = find_layer(atlas.store, name)["name"]
     patches, vitals = read_patches(atlas.store, name), atlas.vitals(name)
     flags = zip((DEAD, RARE, STILL), (vitals.dead, vitals.rarely_active, vitals.gradient_dead), strict=True)
+    count = atlas.store.manifest["folds"]["directions"]["count"]
+    first = list(atlas.store.followed).index(name) * count
     strips = {
         "strongest": Strips(patches.rows, patches.values, patches.places, patches.boxes),
         "middle": patches.middle,
-        "directions": patches.directions,
+        "directions": read_strips(atlas.store, "directions", slice(first, first + count)),
     }
     found: dict[str, NDArray[Any]] = {
         "units": np.arange(len(patches.rows), dtype=np.int32),

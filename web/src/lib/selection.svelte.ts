@@ -1,13 +1,14 @@
 // The one selection as state: it is read from the address and written to it, and every view follows it.
 
 import { changed, format, parse, type Selection } from "./address";
+import { source } from "./source";
 
 class Chosen {
-  now = $state.raw<Selection>(parse(globalThis.location?.hash ?? ""));
+  now = $state.raw<Selection>(parse(globalThis.location?.hash || source.start));
 
   listen(): void {
     addEventListener("hashchange", () => {
-      this.now = parse(location.hash);
+      this.now = parse(location.hash || source.start);
     });
   }
 

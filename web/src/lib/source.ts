@@ -8,7 +8,9 @@ export interface Source {
   json<T>(path: string): Promise<T>;
   arrays(path: string): Promise<Arrays>;
   url(path: string): string; // of a picture
-  used(): string[]; // the paths asked for so far: what an offline file of this view has to hold
+  readonly start: string; // the address to open at where none is given
+  used(): string[]; // the paths that the present view asked for: what an offline file of it has to hold
+  forget(): void; // a new view begins
 }
 
 export class Problem extends Error {
@@ -19,12 +21,14 @@ export class Problem extends Error {
 
 // {path: JSON value, or base64 of bytes with their media type}
 export interface Recorded {
+  start: string; // the address that the file opens at
   answers: Record<string, unknown>;
   files: Record<string, string>; // path → data: URL
 }
 
 class Server implements Source {
   readonly offline = false;
+  readonly start = "#/net";
   readonly #asked = new Set<string>();
   readonly #kept = new Map<string, Promise<unknown>>();
 
@@ -42,7 +46,11 @@ class Server implements Source {
   }
 
   used(): string[] {
-    return [...this.#asked];
+    return [paths.atlas, ...this.#asked];
+  }
+
+  forget(): void {
+    this.#asked.clear();
   }
 
   // An atlas does not change, so an answer is kept; at most KEPT of them, the oldest are forgotten.
@@ -64,8 +72,11 @@ const KEPT = 60;
 
 class Offline implements Source {
   readonly offline = true;
+  readonly start: string;
 
-  constructor(private readonly recorded: Recorded) {}
+  constructor(private readonly recorded: Recorded) {
+    this.start = recorded.start;
+  }
 
   async json<T>(path: string): Promise<T> {
     if (path === paths.live) return { state: "off", reason: "This is a file without its network.", hint: "", device: "" } as T;
@@ -87,6 +98,8 @@ class Offline implements Source {
   used(): string[] {
     return [];
   }
+
+  forget(): void {}
 }
 
 // The answer to a request, or a Problem with the server's own words.

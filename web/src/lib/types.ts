@@ -217,3 +217,17 @@ export interface Job {
   hint: string;
   panels: Panel[]; // of the result, or of a preview while it runs
 }
+
+// The weights that feed one unit, strongest channel first.
+export interface Feeding {
+  layer: string; // the convolution or linear layer
+  reads: string; // the followed layer whose units are the channels; "input", or "" where there is none
+  colours: boolean; // whether the channels are red, green and blue
+  channels: number[];
+  norms: number[];
+  share: number; // of the filter's energy in the channels shown
+  total: number; // channels
+  size: [number, number];
+  limit: number; // the greatest size of any weight
+  kernels: number[][]; // row by row
+}

@@ -15,10 +15,13 @@ export interface Place {
 export interface Course {
   key: "zeros" | "hoyer" | "radius" | "dead";
   title: string;
+  says: string; // what it measures, and its scale
   values: Numbers;
   low: string; // the ends of the scale in words
   high: string;
   top: number; // value at the upper end
+  marks: number[]; // values with a line of their own
+  stems: boolean; // counts stand for themselves, no line between them
 }
 
 export function places(followed: readonly string[], numberOf: (name: string) => number, { boxOf }: Drawing, volumes: Volume[]): Place[] {
@@ -35,10 +38,10 @@ export function places(followed: readonly string[], numberOf: (name: string) => 
 export function courses(health: Health): Course[] {
   const most = Math.max(1, ...health.dead.map((count) => count ?? 0));
   return [
-    { key: "zeros", title: "Zeros", values: health.zeros, low: "0", high: "100 %", top: 1 },
-    { key: "hoyer", title: "Sparsity", values: health.hoyer, low: "0", high: "1", top: 1 },
-    { key: "radius", title: "Radius", values: health.radius, low: "0", high: "0.7", top: 0.7 },
-    { key: "dead", title: "Dead units", values: health.dead, low: "0", high: most.toLocaleString("en"), top: most },
+    { key: "zeros", title: "Zeros", says: "share of activations that are exactly 0; 0 to 100 %", values: health.zeros, low: "0", high: "100 %", top: 1, marks: [], stems: false },
+    { key: "hoyer", title: "Sparsity", says: "Hoyer’s measure; 0 all alike, 1 a single one", values: health.hoyer, low: "0", high: "1", top: 1, marks: [], stems: false },
+    { key: "radius", title: "Radius", says: "of the activations, share of the map’s half diagonal; 0 a point, 0.58 (dashed) spread evenly", values: health.radius, low: "0", high: "0.7", top: 0.7, marks: [0.58], stems: false },
+    { key: "dead", title: "Dead units", says: `never above 0 on any image; 0 to ${most.toLocaleString("en")}`, values: health.dead, low: "0", high: most.toLocaleString("en"), top: most, marks: [], stems: true },
   ];
 }
 
