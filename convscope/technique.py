@@ -91,7 +91,7 @@ def refusal(function: str, names: list[str], error: ValidationError) -> BadOptio
     if isinstance(start, int) and start < len(names):  # a positional is known by its number
         start = names[start]
     place = ".".join(str(part) for part in (start, *rest))
-    if first["type"] == "unexpected_keyword_argument":
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         near = get_close_matches(place, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"
         return BadOption(f"{function} has no option {place!r}", hint)

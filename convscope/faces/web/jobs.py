@@ -37,7 +37,7 @@ class Drawn:
     """A panel with its picture for light paper, 2 device px a CSS px."""
 
     panel: Panel
-    size: tuple[int, int]  # width and height, CSS px
+    size: tuple[float, float]  # width and height, CSS px
     png: bytes
 
     def described(self, path: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Drawn:
 def drawn(panel: Panel) -> Drawn:
     """A panel, drawn."""
     picture = panel.picture(2.0)
-    return Drawn(panel, (round(picture.width / 2), round(picture.height / 2)), png_bytes(picture))
+    return Drawn(panel, (picture.width / 2, picture.height / 2), png_bytes(picture))
 
 
 @dataclass(eq=False)

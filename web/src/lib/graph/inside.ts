@@ -1,7 +1,7 @@
 // Where the layers of an opened block stand: from left to right, parallel branches in lanes of their own.
 
 import { insides, type Box } from "./boxes";
-import { title } from "./kinds";
+import { role, windowOf, word } from "./kinds";
 import { IMAGE, type Wiring } from "./wiring";
 
 export interface Cell {
@@ -30,7 +30,7 @@ export interface Inside {
 
 export const CELL = 40; // height
 const GAP = 30;
-const LANE = 72;
+const LANE = 66;
 const EMPTY_LANE = 26;
 const NAME = 17; // room above a group for its module
 const CHARACTER = 6.7;
@@ -87,12 +87,16 @@ export function layInside(wiring: Wiring, block: string, layers: number[]): Insi
 
 function cell(wiring: Wiring, layer: number): Cell {
   const { kind = "", shape = [] } = wiring.nodes[layer] ?? {};
-  const last = (wiring.paths[layer] ?? []).at(-1) ?? "";
-  const name = last === "/" ? kind : last.startsWith("/") ? last.slice(1).replace(/#1$/, "") : /^\d+$/.test(last) ? title({ ...wiring }, layer).split(" ")[0] ?? last : last;
-  const window = title(wiring, layer).split(" ").at(-1) ?? "";
-  const windowed = /\d×\d/.test(window);
-  const detail = windowed ? (kind.startsWith("conv") ? `${window} · ${shape[0]}` : window) : /^(conv|linear|cat)/.test(kind) ? `${shape[0]}` : "";
+  const name = localName((wiring.paths[layer] ?? []).at(-1) ?? "", kind);
+  const window = windowOf(wiring, layer)?.join("×") ?? "";
+  const detail = role(kind) === "pool" ? window : role(kind) === "weights" ? [window, shape[0]].filter(Boolean).join(" · ") : kind === "cat" ? `${shape[0]}` : "";
   return { layer, x: 0, y: 0, width: Math.max(38, Math.max(name.length, detail.length) * CHARACTER + 16), name, detail };
+}
+
+// What a layer is called inside its block: by its module, or by its operator where that has no name of its own.
+function localName(last: string, kind: string): string {
+  if (last === "/" || last.startsWith("/getitem") || /^\d+$/.test(last)) return word(kind);
+  return last.startsWith("/") ? last.slice(1).replace(/#1$/, "") : last;
 }
 
 // The part of the block's tree that the layers of a group share, "" for the block itself.

@@ -25,6 +25,7 @@ export const word = (kind: string): string => WORDS[kind] ?? kind.replace(/(_?[1
 // The window of a convolution or pool, from how much more its cells see than those that they read; null where that is not known.
 export function windowOf({ nodes, reads }: Wiring, layer: number): [number, number] | null {
   const source = reads[layer]?.[0];
+  if (!/^(conv|max_pool|avg_pool)/.test(nodes[layer]?.kind ?? "")) return null;
   const after = nodes[layer]?.receptive;
   const before = source === undefined || source === IMAGE ? null : nodes[source]?.receptive;
   if (!after?.size || before === undefined || (before && (!before.size || !before.stride))) return null;
@@ -41,7 +42,6 @@ export function title(wiring: Wiring, layer: number): string {
   const node = wiring.nodes[layer];
   if (!node) return "";
   const what = node.shape.length === 1 && role(node.kind) === "weights" ? "linear" : word(node.kind);
-  const windowed = node.kind.startsWith("conv") || /^(max|avg)_pool/.test(node.kind);
-  const seen = windowed ? windowOf(wiring, layer) : null;
+  const seen = windowOf(wiring, layer);
   return seen ? `${what} ${seen.join("×")}` : what;
 }

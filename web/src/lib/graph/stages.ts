@@ -1,6 +1,8 @@
 // Runs of boxes that belong together: the stages with their names, and the sizes of the maps.
 
 import type { Box, Drawing } from "./boxes";
+import { role } from "./kinds";
+import type { Wiring } from "./wiring";
 
 export interface Run {
   first: number; // box
@@ -19,13 +21,20 @@ export function stages({ boxes, wiring }: Drawing): Run[] {
     if (own) return own;
     if (at < firstBlock) return blocks.length ? " stem" : " ";
     if (at > lastBlock) return " head";
-    return ` ${wiring.nodes[box.last]?.shape.slice(1).join() ?? ""}`;
+    return ` ${shapeOf(wiring, box).slice(1).join()}`;
   };
   return runs(boxes.map(keyOf)).map((run) => ({ ...run, name: nameOf(run.name, boxes.slice(run.first, run.last + 1)) }));
 }
 
+// "56 × 56", "" for vectors
 export const sizes = ({ boxes, wiring }: Drawing): Run[] =>
-  runs(boxes.map(({ last }) => wiring.nodes[last]?.shape.slice(1).filter((side, _, sides) => Math.max(side, ...sides) > 1).join(" × ") ?? ""));
+  runs(boxes.map((box) => shapeOf(wiring, box).slice(1)).map((sides) => (Math.max(0, ...sides) > 1 ? sides.join(" × ") : "")));
+
+// That of what a box computes, before a view flattens it.
+export function shapeOf({ nodes }: Wiring, { layers, last }: Box): readonly number[] {
+  const layer = layers.findLast((one) => role(nodes[one]?.kind ?? "") !== "shape") ?? last;
+  return nodes[layer]?.shape ?? [1];
+}
 
 function runs(keys: string[]): Run[] {
   const found: Run[] = [];

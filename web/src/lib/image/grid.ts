@@ -9,7 +9,6 @@ export interface Grid {
   height: number;
   gap: number; // between columns, and below the label
   label: number; // height of the line under a tile
-  left: number; // of the first column: what is left over stands on both sides of nothing, so 0
   blockRows: number; // rows of tiles in one block
 }
 
@@ -28,6 +27,7 @@ export interface Frame {
 // Up to so many maps: the side that they ask for, CSS px.
 const SIDES: [count: number, side: number][] = [[4, 190], [16, 124], [40, 92], [112, 76], [256, 62], [640, 52], [Infinity, 44]];
 const VECTOR_ROWS = [10, 16, 20, 25, 32, 40, 50, 64];
+const FEW = 760; // CSS px: so tall are the first rows of many
 const BLOCK = 480; // CSS px: the height of a block, about
 
 export function gridOf(count: number, rows: number, columns: number, room: number): Grid {
@@ -39,7 +39,7 @@ export function gridOf(count: number, rows: number, columns: number, room: numbe
   const width = Math.max(8, Math.floor(Math.min((room - (across - 1) * gap) / across, most)));
   const height = Math.max(2, Math.round((width * rows) / columns));
   const label = 17;
-  return { across, down: Math.ceil(count / across), width, height, gap, label, left: 0, blockRows: Math.max(1, Math.round(BLOCK / (height + label + gap))) };
+  return { across, down: Math.ceil(count / across), width, height, gap, label, blockRows: Math.max(1, Math.round(BLOCK / (height + label + gap))) };
 }
 
 // One cell a unit, in reading order; about twice as wide as tall, without rest where there is such a width.
@@ -51,7 +51,7 @@ function vectorGrid(count: number, room: number): Grid {
   const nearest = (sizes: number[]) => sizes.toSorted((one, other) => Math.abs(one - ideal) - Math.abs(other - ideal))[0];
   const across = nearest(fitting.filter((size) => count % size === 0 && size >= ideal / 1.6)) ?? nearest(fitting) ?? most;
   const side = Math.floor(Math.min(20, (room - (across - 1) * gap) / across));
-  return { across, down: Math.ceil(count / across), width: side, height: side, gap, label: 0, left: 0, blockRows: Math.ceil(count / across) };
+  return { across, down: Math.ceil(count / across), width: side, height: side, gap, label: 0, blockRows: Math.ceil(count / across) };
 }
 
 export const step = (grid: Grid): [down: number, across: number] => [grid.height + grid.label + grid.gap, grid.width + grid.gap];
@@ -60,11 +60,18 @@ export const heightOf = (grid: Grid, rows = grid.down): number => rows * step(gr
 
 export const widthOf = (grid: Grid): number => grid.across * step(grid)[1] - grid.gap;
 
-// The rows of tiles, block by block.
-export function blocksOf(grid: Grid): { first: number; rows: number }[] {
-  return Array.from({ length: Math.ceil(grid.down / grid.blockRows) }, (_, block) => {
+// How many rows of tiles are shown: the first ones of many, as far as the chosen one, or all.
+export function shownRows(grid: Grid, all: boolean, chosen: number): number {
+  const first = Math.max(3, Math.ceil(FEW / step(grid)[0]));
+  if (all || grid.down <= first * 1.5 || chosen >= first * grid.across) return grid.down;
+  return first;
+}
+
+// Some rows of tiles, block by block.
+export function blocksOf(grid: Grid, shown = grid.down): { first: number; rows: number }[] {
+  return Array.from({ length: Math.ceil(shown / grid.blockRows) }, (_, block) => {
     const first = block * grid.blockRows;
-    return { first, rows: Math.min(grid.blockRows, grid.down - first) };
+    return { first, rows: Math.min(grid.blockRows, shown - first) };
   });
 }
 
