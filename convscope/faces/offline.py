@@ -1,12 +1,14 @@
 """The page as one HTML file: its script and style, and the answers that it needs, so that it opens from disk."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from convscope.errors import ConvscopeError
 
@@ -15,7 +17,7 @@ BUILT = Path(__file__).parent / "web" / "built"
 
 @dataclass
 class Recorded:
-    """Answers by path: JSON as values, everything else as data: URLs. `start` is where the page opens."""
+    """Answers by path: JSON as values, everything else as data: URLs, arrays in gzip. `start` is where it opens."""
 
     start: str
     answers: dict[str, Any] = field(default_factory=dict)
@@ -25,8 +27,10 @@ class Recorded:
         """Keeps an answer."""
         if media == "application/json":
             self.answers[path] = json.loads(content)
-        else:
-            self.files[path] = f"data:{media};base64,{base64.b64encode(content).decode()}"
+            return
+        if media == "application/octet-stream":
+            media, content = "application/gzip", gzip.compress(content, 9, mtime=0)
+        self.files[path] = f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
 def offline_page(title: str, recorded: Recorded) -> str:
@@ -43,9 +47,15 @@ def offline_page(title: str, recorded: Recorded) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{plain(title)}</title>\n<style>{style}</style></head>\n"
-        f'<body><div id="page"></div>\n<script type="application/json" id="recorded">{embedded(content)}</script>\n'
+        "<body><noscript>This page draws its pictures itself: allow scripts for this page.</noscript>\n"
+        f'<div id="page"></div>\n<script type="application/json" id="recorded">{embedded(content)}</script>\n'
         f'<script type="module">{script}</script></body></html>\n'
     )
+
+
+def path_part(text: str) -> str:
+    """Text as a part of a path, as the page's encodeURIComponent writes it."""
+    return quote(text, safe="!~*'()")
 
 
 def built(kind: str) -> str:

@@ -1,5 +1,6 @@
 """The images of an atlas, as a list that can be searched and one by one."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from convscope.atlas import Atlas
 from convscope.errors import BadOption
-from convscope.faces.report.images import common_folder, rounded, shortened
+from convscope.faces.answers.rates import rounded
 
 PAGE = 500  # rows in one answer, at most
 
@@ -84,3 +85,15 @@ class ImageList:
     def skipped(self) -> list[list[str]]:
         """File and reason of all that could not be read."""
         return [[shortened(one["uri"], self.folder), one["reason"]] for one in self.atlas.skipped.to_pylist()]
+
+
+def common_folder(uris: Sequence[str]) -> str:
+    """The folder that all names start with, with its last slash: it need not be said of every one."""
+    first, last = min(uris, default=""), max(uris, default="")
+    differs = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: first.rfind("/", 0, next(differs, min(len(first), len(last)))) + 1]
+
+
+def shortened(uri: str, folder: str) -> str:
+    """A name without the common folder."""
+    return uri.removeprefix(folder)

@@ -7,8 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from convscope.atlas import Atlas
-from convscope.faces.report.images import accuracy, groups
-from convscope.faces.report.inside import finite
+from convscope.faces.answers.choice import exemplary_layers, exemplary_units
+from convscope.faces.answers.figures import finite
+from convscope.faces.answers.patches import read_patches
+from convscope.faces.answers.rates import accuracy, groups
 from convscope.studies.health import Health
 
 CONFUSIONS = 60  # the most frequent ones
@@ -20,16 +22,14 @@ def overview(atlas: Atlas, note: str = "", techniques: Sequence[dict[str, Any]] 
     manifest, table = atlas.store.manifest, atlas.images
     net = manifest["net"]
     names = ("name", "fingerprint", "classes", "labels", "size", "output", "layers")
-    followed = atlas.store.followed
-    suggested = [atlas.store.layers[name]["name"] for name in net["suggested_layers"]]
-    inner = [name for name in followed if name != net["output"]]
-    suggested = [name for name in suggested if name in followed] or inner[:: max(len(inner) // 5, 1)]
+    suggested = exemplary_layers(net, atlas.store.layers, list(atlas.store.followed))
     return {
         "note": note,
         "count": len(table),
         "skipped": len(atlas.skipped),
         "net": {name: net[name] for name in names},
-        "suggested": list(dict.fromkeys([*suggested, *([net["output"]] if net["output"] in followed else [])])),
+        "suggested": suggested,
+        "examples": examples(atlas, suggested),
         "health": health_answer(atlas.health()),
         "verdicts": verdicts(manifest["filters"]),
         "accuracy": accuracy(table["correct"].to_pylist()),
@@ -37,6 +37,13 @@ def overview(atlas: Atlas, note: str = "", techniques: Sequence[dict[str, Any]] 
         "groups": groups(table)[:GROUPS],
         "techniques": list(techniques),
     }
+
+
+def examples(atlas: Atlas, layers: Sequence[str]) -> list[dict[str, Any]]:
+    """Some units of these layers that show well what a layer looks for."""
+    labels = atlas.images["label"].to_pylist()
+    found = [(name, exemplary_units(read_patches(atlas.store, name), labels)) for name in layers]
+    return [{"layer": name, "units": units} for name, units in found if units]
 
 
 def health_answer(health: Health) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import { paths } from "./api";
 import { unpack, type Arrays } from "./arrays";
+import { select } from "./select";
+import type { ImagePage } from "./types";
 
 export interface Source {
   readonly offline: boolean;
@@ -19,7 +21,6 @@ export class Problem extends Error {
   }
 }
 
-// {path: JSON value, or base64 of bytes with their media type}
 export interface Recorded {
   start: string; // the address that the file opens at
   answers: Record<string, unknown>;
@@ -80,6 +81,11 @@ class Offline implements Source {
 
   async json<T>(path: string): Promise<T> {
     if (path === paths.live) return { state: "off", reason: "This is a file without its network.", hint: "", device: "" } as T;
+    const [all, query] = path.split("?", 2);
+    const images = this.recorded.answers["api/images"] as ImagePage[] | undefined;
+    if (images && all === "api/images") return select(images, new URLSearchParams(query)) as T;
+    const one = images?.find(({ row }) => path === paths.image(row));
+    if (one) return one as T;
     if (!(path in this.recorded.answers)) throw new Problem("This is not in the file.", "`convscope serve ATLAS` shows everything.");
     return this.recorded.answers[path] as T;
   }
@@ -88,7 +94,8 @@ class Offline implements Source {
     const url = this.recorded.files[path];
     if (!url) throw new Problem("This is not in the file.", "`convscope serve ATLAS` shows everything.");
     const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (character) => character.charCodeAt(0));
-    return unpack(bytes.buffer);
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return unpack(await new Response(plain).arrayBuffer());
   }
 
   url(path: string): string {

@@ -75,6 +75,7 @@ export interface Atlas {
   skipped: number; // files
   net: NetRecord;
   suggested: string[]; // one followed layer per stage, and the output
+  examples: { layer: string; units: number[] }[]; // units that show well what a layer looks for
   health: Health;
   verdicts: Record<string, Verdict>; // by followed layer
   accuracy: Rate | null;

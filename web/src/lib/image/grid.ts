@@ -85,6 +85,15 @@ export function cellAt(grid: Grid, units: Int32Array, size: Place, left: number,
   return { unit, place: [Math.min(Math.floor((y / grid.height) * size[0]), size[0] - 1), Math.min(Math.floor((x / grid.width) * size[1]), size[1] - 1)] };
 }
 
+// The unit whose number stands at a point, under its tile.
+export function labelAt(grid: Grid, units: Int32Array, left: number, top: number): number | null {
+  const [down, across] = step(grid);
+  const [row, column] = [Math.floor(top / down), Math.floor(left / across)];
+  const below = top - row * down - grid.height;
+  if (column < 0 || column >= grid.across || row < 0 || below < 0 || below > grid.label) return null;
+  return units[row * grid.across + column] ?? null;
+}
+
 // Where the tile at a position of the order stands.
 export function tileFrame(grid: Grid, position: number): Frame {
   const [down, across] = step(grid);

@@ -1,13 +1,15 @@
-"""Which units the report shows: examples for the overview by a rule, and as many of each layer as fit."""
+"""Which units are shown: examples for the overview by a rule, and as many of each layer as fit into one file."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.faces.report.layers import Patches
+from convscope.faces.answers.patches import Patches
 
 EXAMPLES = 3  # units of a layer that the overview can show
+CONTROLS = 2  # random directions that are shown beside units
 LABELS = 3  # that an example's patches come from, at least: one photo seen nine times says little
 
 
@@ -38,6 +40,18 @@ def variety(rows: NDArray[np.int32], labels: Sequence[str | None] | None) -> int
     return len({labels[row] for row in filled} if labels is not None else set(filled))
 
 
+def exemplary_layers(net: Mapping[str, Any], known: Mapping[str, Any], followed: Sequence[str]) -> list[str]:
+    """The layers of the overview: the net's suggested ones that were followed (else a few of all), and the output."""
+    suggested = {known[name]["name"] for name in net["suggested_layers"] if name in known}
+    found = [name for name in followed if name in suggested]
+    if not found:
+        inner = [name for name in followed if name != net["output"]]
+        found = [inner[round(step * (len(inner) - 1) / 4)] for step in range(5)] if inner else []
+    if net["output"] in followed:
+        found.append(net["output"])
+    return list(dict.fromkeys(found))
+
+
 def choose_units(
     layers: Sequence[Patches], examples: Mapping[str, Sequence[int]], count: int, budget: int
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
@@ -46,10 +60,10 @@ def choose_units(
     All of both where that is within the budget; else equally many units of each layer, evenly spaced over those
     that have something to show, with the examples among them.
     """
-    whole = {layer.name: layer.shown for layer in layers}
+    whole = {layer.name: np.arange(len(layer.rows)) for layer in layers}
     if count <= budget:
         return whole, np.arange(count)
-    if len(rows := needed(layers, whole)) <= budget:
+    if len(rows := needed(layers, {layer.name: layer.shown for layer in layers})) <= budget:
         return whole, rows
     fits, too_many = 1, max((len(layer.shown) for layer in layers), default=1)
     while too_many - fits > 1:
@@ -77,6 +91,6 @@ def needed(layers: Sequence[Patches], units: Mapping[str, NDArray[np.int64]]) ->
     """The rows of all images that some units' patches are cut from, in order."""
     rows = [np.unique(layer.rows[units[layer.name]]) for layer in layers]
     rows += [np.unique(layer.middle.rows[units[layer.name]]) for layer in layers if layer.middle is not None]
-    rows += [np.unique(layer.directions.rows) for layer in layers if layer.directions is not None]
+    rows += [np.unique(layer.directions.rows[:CONTROLS]) for layer in layers if layer.directions is not None]
     every = np.unique(np.concatenate(rows)).astype(np.int64) if rows else np.zeros(0, np.int64)
     return every[every >= 0]

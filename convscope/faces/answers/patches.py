@@ -1,10 +1,7 @@
-"""A layer in the report: what is known of it, and its units' patches as packed arrays."""
+"""The strongest patches of a layer's units, their middle, and its random directions, as arrays."""
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +10,6 @@ from convscope.models.layers import SMOOTH
 from convscope.store.opened import AtlasStore
 
 PATCHES = 9  # of a unit, at most
-CONTROLS = 2  # random directions of a layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +24,6 @@ class Strips:
     def of(self, units: NDArray[np.int64]) -> "Strips":
         """Those of some units."""
         return Strips(self.rows[units], self.values[units], self.places[units], self.boxes[units])
-
-    def described(self, cells: NDArray[np.int64]) -> dict[str, Any]:
-        """As JSON, places and boxes as numbers of cells."""
-        values = np.where(self.rows >= 0, self.values, 0)
-        return {
-            "k": self.rows.shape[1],
-            "rows": packed(self.rows, "<i4"),
-            "values": packed(values, "<f4"),
-            "cells": packed(cells, "<i4"),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +40,12 @@ class Patches:
     drives: NDArray[np.float32]  # (U, k) what they are ranked by: the values before a ceiling cut them off
     ceiling: float | None = None  # of the activation, if it has one
     middle: Strips | None = None  # of the units: images around the median of those that excite them
-    directions: Strips | None = None  # of some random directions
+    directions: Strips | None = None  # random ones
+
+    @property
+    def strongest(self) -> Strips:
+        """Those of all units."""
+        return Strips(self.rows, self.values, self.places, self.boxes)
 
     @cached_property
     def never(self) -> NDArray[np.bool_]:
@@ -93,7 +84,7 @@ def read_patches(store: AtlasStore, name: str) -> Patches:
         **arrays,
         ceiling=ceiling,
         middle=read_strips(store, "middle", slice(start, start + count)),
-        directions=read_strips(store, "directions", slice(first, first + min(directions, CONTROLS))),
+        directions=read_strips(store, "directions", slice(first, first + directions)),
     )
 
 
@@ -101,38 +92,3 @@ def read_strips(store: AtlasStore, fold: str, chosen: slice) -> Strips:
     """What a fold kept for some units or directions."""
     names = ("rows", "values", "places", "boxes")
     return Strips(*(np.asarray(store.array(f"{fold}/{part}")[chosen][:, :PATCHES]) for part in names))
-
-
-def describe_layer(record: Mapping[str, Any], patches: Patches, units: NDArray[np.int64]) -> dict[str, Any]:
-    """A layer as JSON: its record, and the patches of some of its units, their middle, and of random directions.
-
-    Places and boxes repeat: `cells` numbers the distinct ones in `table`, rows of place row and column, top, left,
-    bottom, right. Arrays are little-endian: int32 units, rows; float32 values; int32 cells; int16 table.
-    """
-    names = ("name", "aliases", "kind", "shape", "rectified", "receptive")
-    strongest = Strips(patches.rows, patches.values, patches.places, patches.boxes)
-    strips = {"": strongest.of(units)}
-    if patches.middle is not None and patches.directions is not None:
-        strips |= {"middle": patches.middle.of(units), "directions": patches.directions}
-    spots = [np.concatenate([one.places, one.boxes], axis=2).reshape(-1, 6) for one in strips.values()]
-    table, cells = np.unique(np.concatenate(spots), axis=0, return_inverse=True)
-    ends = np.cumsum([len(one) for one in spots])
-    parts = dict(zip(strips, np.split(cells.ravel(), ends[:-1]), strict=True))
-    described = {name: one.described(parts[name]) for name, one in strips.items()}
-    return {
-        **{name: record[name] for name in names},
-        "silences": patches.silences,
-        "never": np.flatnonzero(patches.never).tolist(),
-        "active": len(patches.shown),
-        "ceiling": patches.ceiling,
-        "saturated": int((patches.saturated >= np.maximum((patches.rows >= 0).sum(axis=1), 1)).sum()),
-        "units": packed(units, "<i4"),
-        "table": packed(table, "<i2"),
-        **described.pop(""),
-        **described,
-    }
-
-
-def packed(array: NDArray[Any], kind: str) -> str:
-    """An array's bytes in base64, in reading order."""
-    return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()

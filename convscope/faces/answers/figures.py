@@ -1,8 +1,7 @@
-"""What a layer does and is made of, in the report: vitals, filters with their verdict, maps of sample images."""
+"""What a layer does and is made of as small pictures: histograms, filters with their verdict, maps of sample images."""
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,44 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.atlas import Atlas
-from convscope.faces.report.layers import packed
 from convscope.render.pixels import Pixels, colour
 from convscope.render.vitals import maxima
-from convscope.studies.health import Health
 from convscope.studies.vitals import Vitals
 
-CLASSES = 3  # that excite a unit
 ACROSS = 16  # filters in a row of the picture
 MAPS_ACROSS = 8
-
-
-def describe_inside(atlas: Atlas, name: str, units: NDArray[np.int64]) -> dict[str, Any]:
-    """Vitals, filters and maps of a layer as JSON; pictures as WebP in base64."""
-    return {
-        "vitals": describe_vitals(atlas.vitals(name)),
-        "filters": describe_filters(atlas, name),
-        "maps": describe_maps(atlas, name),
-        "excited": describe_classes(atlas, name, units),
-    }
-
-
-def describe_health(health: Health, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of all layers, and how many layers of filters have which verdict."""
-    grades: dict[str, int] = {}
-    for record in filters["layers"]:
-        grades[record["grade"]] = grades.get(record["grade"], 0) + 1
-    return {
-        "sample": health.sample,
-        "gradientSample": health.gradient_sample,
-        "dead": health.dead.tolist(),
-        "rare": health.rarely_active.tolist(),
-        "still": health.gradient_dead.tolist(),
-        "zeros": finite(health.fraction_zero),
-        "hoyer": finite(health.hoyer),
-        "radius": finite(health.radius),
-        "grades": grades,
-        "verdicts": {record["name"]: record["verdict"] for record in filters["layers"] if record["grade"] != "none"},
-    }
 
 
 def describe_vitals(vitals: Vitals) -> dict[str, Any]:
@@ -103,16 +70,6 @@ def describe_maps(atlas: Atlas, name: str) -> list[dict[str, Any]]:
         shown = picture(grid(np.stack(tiles), MAPS_ACROSS), quality=72)
         found.append({"row": row, "low": low, "high": high, "shown": len(tiles), "picture": shown})
     return found
-
-
-def describe_classes(atlas: Atlas, name: str, units: NDArray[np.int64]) -> dict[str, str]:
-    """Per unit the predicted classes that excite it: class, mean of its maxima, number of images; -1 for none."""
-    kinds = {"classes": "<i4", "means": "<f4", "counts": "<i4"}
-    arrays = {part: np.asarray(atlas.store.of_layer(name, f"classes/{part}"))[units, :CLASSES] for part in kinds}
-    excites = arrays["means"] > 0
-    arrays["classes"] = np.where(excites, arrays["classes"], -1)
-    arrays["means"] = np.where(excites, arrays["means"], 0)
-    return {part: packed(array, kinds[part]) for part, array in arrays.items()}
 
 
 def grid(tiles: NDArray[np.uint8], across: int) -> Pixels:

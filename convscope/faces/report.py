@@ -1,0 +1,82 @@
+"""The report: the page over an atlas as one HTML file that opens from disk, with every unit's favourite patches.
+
+Each picture is in the file once; all patches of all units are drawn from these by the page's own script. It is the
+same page as `convscope serve` shows, with recorded answers in place of a server.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from convscope.atlas import Atlas
+from convscope.errors import BuildStopped
+from convscope.faces.answers.arrays import pack_arrays
+from convscope.faces.answers.choice import CONTROLS, choose_units
+from convscope.faces.answers.images import ImageList
+from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_arrays
+from convscope.faces.answers.overview import overview
+from convscope.faces.answers.patches import read_patches
+from convscope.faces.offline import Recorded, offline_page, path_part
+from convscope.store.files import write_bytes
+from convscope.watch import SILENT, Watch
+
+BUDGET = 1500  # pictures in one file, 6 to 10 KB each
+QUALITY = 80  # of the pictures, lossy WebP: about 6 KB at 224 × 224 px
+BYTES = "application/octet-stream"
+
+
+def write_report(atlas: Atlas, out: Path, *, note: str = "", budget: int = BUDGET, watch: Watch = SILENT) -> Path:
+    """Writes the report of an atlas to `out`, whole or not at all; the same atlas gives the same bytes.
+
+    note: a sentence about the images, shown under the title. budget: how many pictures the file may hold; where the
+    units need more, fewer units of each layer are shown (never none), and their page says so.
+    """
+    recorded = record(atlas, note, budget, watch)
+    title = f"{atlas.store.manifest['net']['name']} · Convscope"
+    write_bytes(Path(out), offline_page(title, recorded).encode())
+    return Path(out)
+
+
+def record(atlas: Atlas, note: str, budget: int, watch: Watch) -> Recorded:
+    """The answers to all that the page asks for, of as many units as fit. Raises BuildStopped."""
+    recorded, first = Recorded("#/net"), overview(atlas, note)
+    patches = [read_patches(atlas.store, name) for name in atlas.store.followed]
+    examples = {found["layer"]: found["units"] for found in first["examples"]}
+    units, rows = choose_units(patches, examples, len(atlas.images), budget)
+    recorded.answers["api/atlas"] = first
+    for name in atlas.store.followed:
+        path = f"api/layers/{path_part(name)}"
+        recorded.answers[path] = layer_answer(atlas, name)
+        chosen = units[name]
+        recorded.add(f"{path}/units.bin", BYTES, pack_arrays(unit_arrays(atlas, name, chosen, CONTROLS)))
+        recorded.add(f"{path}/histograms.bin", BYTES, pack_arrays(histogram_arrays(atlas, name, chosen)))
+    images = ImageList(atlas)
+    recorded.answers["api/skipped"] = images.skipped()
+    recorded.answers["api/images"] = [images.full(row) for row in rows.tolist()]
+    for row, picture in zip(rows.tolist(), pictures(atlas, rows, watch), strict=True):
+        recorded.add(f"api/images/{row}/picture", "image/webp", picture)
+    return recorded
+
+
+def pictures(atlas: Atlas, rows: NDArray[np.int64], watch: Watch) -> Iterator[bytes]:
+    """The images as the net saw them, as WebP. Raises BuildStopped."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the coder leaves Python's lock; the order stays
+        for done, picture in enumerate(pool.map(lambda row: compressed(atlas.pixels(row)), rows.tolist())):
+            yield picture
+            watch.progress(done + 1, len(rows), "pictures")
+            if watch.stopped():
+                pool.shutdown(cancel_futures=True)
+                raise BuildStopped("stopped before the report was written", "nothing was changed")
+
+
+def compressed(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture as lossy WebP."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "WEBP", quality=QUALITY, method=4)
+    return stream.getvalue()
