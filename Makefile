@@ -8,8 +8,8 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test test-all check format bench docs setup system web web-check clean
 
-demo: setup  ## real network, real photos → demo/report.html
-	$(BIN)/convscope demo --out demo
+demo: setup  ## real network, real photos → demo/report.html, and the page (DEMO=--no-serve: without)
+	$(BIN)/convscope demo --out demo $(DEMO)
 
 test: check system  ## everything that a change must pass
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 -m "not heavy"
@@ -30,7 +30,8 @@ format: setup
 bench: setup  ## the numbers that the docs quote
 	$(ONE_THREAD) $(BIN)/python -m benchmarks
 
-docs: demo system  ## the generated pages of docs/ and the pictures of the README
+docs: setup system  ## the generated pages of docs/ and the pictures of the README
+	$(BIN)/convscope demo --out demo --no-serve
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.rotation
 

@@ -79,7 +79,7 @@ def build(
         atlas = build_atlas(images, found, out, **options, **more)
         lost = len(atlas.skipped)
         bar.say(f"{len(atlas.images):,} images" + (f", {lost:,} files skipped (see the report)" if lost else ""))
-        bar.say(f"next: convscope report {out} --out report.html")
+        bar.say(f"next: convscope serve {out}, or convscope report {out} --out report.html")
     sys.stdout.write(f"{out}\n")
 
 
@@ -123,14 +123,9 @@ def serve(
     from convscope.faces.web.serve import live_net
     from convscope.faces.web.serve import serve as run_server
 
-    console = Console(file=sys.stderr, highlight=False)
     opened = open_atlas(atlas)
     behind = live_net(opened, net, weights, pretrained, device, off=not live)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
-    run_server(opened, behind, note=note, host=host, port=port, browser=browser, say=say)
+    run_server(opened, behind, note=note, host=host, port=port, browser=browser, say=words)
 
 
 def add_techniques() -> None:
@@ -202,13 +197,29 @@ def demo(
     out: Annotated[Path, Parameter(help="the folder for photos, atlas and report")] = Path("demo"),
     net: NetName = "efficientnet-lite0",
     limit: Annotated[int | None, Parameter(help="so many of the images only")] = None,
+    serve: Annotated[
+        bool | None, Parameter(negative="--no-serve", help="open the page at the end; by default where there is a terminal")
+    ] = None,
+    port: Annotated[int | None, Parameter(help="of the page; default: a free one, which is printed")] = None,
     device: DeviceName = None,
 ) -> None:
-    """Photos that installed packages ship → an atlas and a report, with real weights and without a download."""
+    """Photos that installed packages ship → an atlas, a report and the page, with real weights and without a download."""
     from convscope.faces.demo import run_demo
 
+    found = open_net(net, None, True, device)
     with Bar("build") as bar:
-        sys.stdout.write(f"{run_demo(out, open_net(net, None, True, device), limit, bar)}\n")
+        atlas, report, note = run_demo(out, found, limit, bar)
+    sys.stdout.write(f"{report}\n")
+    if sys.stdout.isatty() if serve is None else serve:
+        from convscope.faces.web.live import LiveNet
+        from convscope.faces.web.serve import serve as run_server
+
+        run_server(atlas, LiveNet(atlas, lambda: found), note=note, port=port, say=words)
+
+
+def words(text: str) -> None:
+    """A sentence on stderr."""
+    Console(file=sys.stderr, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def open_net(name: str, weights: Path | None, pretrained: bool, device: str | None) -> "Net":

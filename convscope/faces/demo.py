@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscope.atlas import build
+from convscope.atlas import Atlas, build
 from convscope.data.decode import decode
 from convscope.errors import NoImages
 from convscope.faces.report import write_report
@@ -82,8 +82,11 @@ def starts(size: int, side: int) -> list[int]:
     return [round(position) for position in np.linspace(0, size - side, count)]
 
 
-def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> Path:
-    """Cuts the regions, builds the atlas and writes the report; gives the report's path. Goes on where it stopped."""
+def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> tuple[Atlas, Path, str]:
+    """Cuts the regions, builds the atlas and writes the report; gives atlas, report and a note on the images.
+
+    Goes on where it was stopped.
+    """
     watch.say(f"photos: overlapping regions of {len(demo_photos())} photos that installed packages ship")
     count = cut_regions(out / "regions")
     watch.say(f"{count} regions in {out / 'regions'}")
@@ -94,5 +97,5 @@ def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> Path:
         f"{len(SCALES)} scales, as R-CNN did with its proposals: many views of few photos, so the same motif recurs."
     )
     report = write_report(atlas, out / "report.html", note=note)
-    watch.say(f"done: open {report} in a browser")
-    return report
+    watch.say(f"done: {report} opens in a browser, without a server")
+    return atlas, report, note

@@ -1,22 +1,26 @@
-"""A real Chromium, and the report of a tiny atlas on disk."""
+"""A real Chromium; the report of a tiny atlas on disk; the real demo atlas behind a real server."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from convscope.atlas import Atlas
 from convscope.faces.report import write_report
+from tests.browser.served import Served
 from tests.tiny_atlas import tiny_atlas
 
 CHROMIUM = shutil.which("chromium")
-LOCAL = ("file:", "data:", "blob:")
+HERE = ("file:", "data:", "blob:", "http://127.0.0.1:")
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"  # of the last run, to be looked at
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +34,22 @@ def report(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The atlas of `convscope demo`, of some of its images."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "convscope", "demo", "--out", folder, "--limit", "64", "--no-serve"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "atlas"
+
+
+@pytest.fixture(scope="session")
+def served(demo: Path) -> Iterator[str]:
+    """The address of a server over the demo atlas."""
+    with Served(demo) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium here: apt-get install chromium")
@@ -40,14 +60,30 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if it says anything on its console, throws, or asks for anything from elsewhere."""
-    found = browser.new_page(viewport={"width": 1280, "height": 900})
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Pages of it fail the test if they say anything on the console, throw, or ask for anything from elsewhere."""
+    found = browser.new_context(viewport={"width": 1280, "height": 900})
+    found.set_default_timeout(20_000)
     complaints: list[str] = []
-    found.on("console", lambda message: complaints.append(message.text))
-    found.on("pageerror", lambda error: complaints.append(str(error)))
-    found.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    found.on("request", lambda request: None if request.url.startswith(LOCAL) else complaints.append(request.url))
+
+    def listen(page: Page) -> None:
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: None if request.url.startswith(HERE) else complaints.append(request.url))
+
+    found.on("page", listen)
     yield found
     found.close()
     assert not complaints
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+def screenshot(page: Page, name: str, whole: bool = False) -> None:
+    """A picture of the page in screenshots/, which a person looks at."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)

@@ -41,7 +41,7 @@ def test_from_photos_to_pictures(photos: Path, tmp_path: Path) -> None:
         "MB on the disk",
         "13 of 13 images",
         "12 images, 1 files skipped",
-        "next: convscope report",
+        "next: convscope serve",
     ):
         assert words in built.stderr
     table = run("exemplars", atlas, "5:2", "--k", "3")

@@ -18,6 +18,7 @@ from convscope import __version__, registry
 from convscope.atlas import Atlas
 from convscope.errors import BadAddress, BadAtlas, BadOption, ConvscopeError, UnknownLayer, UnreadableImage
 from convscope.faces.web.browsing import Desk, browsing
+from convscope.faces.web.forms import WrongOption
 from convscope.faces.web.guard import Guard
 from convscope.faces.web.jobs import JobQueue
 from convscope.faces.web.live import LiveNet, NotLive, Unknown
@@ -77,7 +78,8 @@ def answer_errors(app: FastAPI) -> None:
 
     def problem(_: Request, error: ConvscopeError) -> JSONResponse:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 422)
-        return JSONResponse({"problem": error.problem, "hint": error.hint}, status)
+        field = {"field": error.field} if isinstance(error, WrongOption) else {}
+        return JSONResponse({"problem": error.problem, "hint": error.hint, **field}, status)
 
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]

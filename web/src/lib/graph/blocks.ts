@@ -45,7 +45,7 @@ export function items(wiring: Wiring): Item[] {
 }
 
 // How the data goes through a module's parts.
-export function courseOf({ reads }: Wiring, module: Module): Course {
+function courseOf({ reads }: Wiring, module: Module): Course {
   const part = new Map<number, number>();
   module.children.forEach((child, at) => child.layers.forEach((layer) => part.set(layer, at)));
   const steps = new Set<number>();

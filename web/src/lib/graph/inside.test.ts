@@ -57,6 +57,15 @@ test("a bottleneck has a main path and a shortcut that meet in the sum", () => {
   expect(identity.edges.length).toBe(4 + 1 + 1);
 });
 
+test("a dead end, of a block that gives more than one map, has a lane of its own", () => {
+  const wiring = wire(chain("x conv2d", "b.stem conv2d", "b.side conv2d b.stem", "b.more conv2d", "b.main conv2d b.stem", "b.last conv2d"));
+  const { groups } = layInside(wiring, "b", [1, 2, 3, 4, 5]);
+  const y = (layer: number) => groups.find(({ cells }) => cells[0]?.layer === layer)?.y;
+  expect(y(2)).toBe(y(3));
+  expect(y(4)).toBe(y(1));
+  expect(y(2)).not.toBe(y(1));
+});
+
 test("a shortcut inside a branch takes a lane of its own", () => {
   const wiring = wire(chain("x conv2d", "b.a conv2d x", "b.pool adaptive_avg_pool2d - 8×1", "b.gate conv2d - 8×1", "b.mul mul b.a,b.gate", "b.add add b.mul,x"));
   const { groups, edges, height } = layInside(wiring, "b", [1, 2, 3, 4, 5]);

@@ -17,7 +17,7 @@ export interface Group {
   x: number;
   y: number;
   width: number;
-  module: string; // the part of the block that all its layers lie in
+  module: string; // the part of the block that all its layers lie in; "" where the group before it says so already
   cells: Cell[];
 }
 
@@ -62,14 +62,16 @@ export function layInside(wiring: Wiring, block: string, layers: number[]): Insi
   const out = placed.at(-1) as Placed;
   const width = Math.max(...placed.map((group) => group.x + group.width)) + GAP;
 
-  const groups = placed.map(({ box, cells, x, lane, width: wide }): Group => {
+  const modules = placed.map(({ box }) => moduleOf(wiring, block, box.layers));
+  const groups = placed.map(({ cells, x, lane, width: wide, before }, at): Group => {
+    const said = before.some((source) => modules[source] === modules[at] && placed[source]?.lane === lane);
     const y = heights.middle(lane) - CELL / 2;
     let left = x;
     for (const one of cells) {
       [one.x, one.y] = [left, y];
       left += one.width;
     }
-    return { x, y, width: wide, module: moduleOf(wiring, block, box.layers), cells };
+    return { x, y, width: wide, module: said ? "" : ending(modules[at] ?? "", wide + GAP - 6), cells };
   });
   const right = (at: number) => (at === IMAGE ? 0 : (placed[at]?.x ?? 0) + (placed[at]?.width ?? 0));
   const level = (at: number) => heights.middle(placed[at]?.lane ?? 0);
@@ -95,8 +97,9 @@ function cell(wiring: Wiring, layer: number): Cell {
 
 // What a layer is called inside its block: by its module, or by its operator where that has no name of its own.
 function localName(last: string, kind: string): string {
-  if (last === "/" || last.startsWith("/getitem") || /^\d+$/.test(last)) return word(kind);
-  return last.startsWith("/") ? last.slice(1).replace(/#1$/, "") : last;
+  if (!last.startsWith("/") && !/^\d+$/.test(last)) return last;
+  const again = /#(\d+)$/.exec(last)?.[1] ?? "1";
+  return again === "1" || last.startsWith("/getitem") ? word(kind) : `${word(kind)}#${again}`;
 }
 
 // The part of the block's tree that the layers of a group share, "" for the block itself.
@@ -106,14 +109,19 @@ function moduleOf({ paths }: Wiring, block: string, layers: number[]): string {
   return owners.every((owner) => owner === owners[0]) ? (owners[0] ?? "") : "";
 }
 
+const ending = (name: string, room: number): string =>
+  name.length * 6 <= room ? name : `…${name.slice(-Math.max(3, Math.floor(room / 6) - 1))}`;
+
 interface Way {
-  steps: number[]; // groups; the first and the last may lie on another way
+  steps: number[]; // groups
+  own: number[]; // those that lie on no way before it
   lane: number;
 }
 
-// The longest way through the block, then for what is left the longest detour, and so on.
+// The longest way through the block, then for what is left the longest detour (or dead end), and so on.
 function decompose(placed: Placed[]): Way[] {
   const left = new Set(placed.flatMap(({ before }, to) => before.map((from) => `${from} ${to}`)));
+  const read = new Set(placed.flatMap(({ before }) => before));
   const onWay = new Set<number>([IMAGE]);
   const ways: Way[] = [];
   while (left.size) {
@@ -128,7 +136,7 @@ function decompose(placed: Placed[]): Way[] {
         length.set(to, longer);
         cameFrom.set(to, from);
       }
-      const ends = ways.length ? onWay.has(to) : to === placed.length - 1;
+      const ends = ways.length ? onWay.has(to) || !read.has(to) : to === placed.length - 1;
       if (ends && cameFrom.has(to) && (best < 0 || (length.get(to) ?? 0) > (length.get(best) ?? 0))) best = to;
     });
     if (best < 0) break;
@@ -136,49 +144,41 @@ function decompose(placed: Placed[]): Way[] {
     do steps.unshift(cameFrom.get(steps[0] as number) as number);
     while (!onWay.has(steps[0] as number));
     steps.slice(1).forEach((to, at) => left.delete(`${steps[at]} ${to}`));
+    ways.push({ steps, own: steps.filter((step) => !onWay.has(step)), lane: 0 });
     steps.forEach((step) => onWay.add(step));
-    ways.push({ steps, lane: 0 });
   }
-  for (const edge of left) ways.push({ steps: edge.split(" ").map(Number), lane: 0 });
   return ways;
 }
 
-// Gives every way a lane in which its room is free: computed earlier above the longest way, later and shortcuts below.
-function spread(placed: Placed[], ways: Way[]): { middle: (lane: number) => number; total: number } {
+// Gives every way a lane in which its room is free, the short ones nearest to the longest way:
+// above it what is computed earlier, below it what is computed later, and shortcuts.
+function spread(placed: Placed[], [main, ...others]: Way[]): { middle: (lane: number) => number; total: number } {
   const taken = new Map<number, [number, number][]>();
   const end = (at: number) => (at === IMAGE ? 0 : (placed[at]?.x ?? 0) + (placed[at]?.width ?? 0));
-  const room = ({ steps }: Way): [number, number] => [end(steps[0] as number), placed[steps.at(-1) as number]?.x ?? 0];
-  const put = (way: Way, lane: number): void => {
-    way.lane = lane;
-    way.steps.slice(1, -1).forEach((step) => { const group = placed[step]; if (group) group.lane = lane; });
-    taken.set(lane, [...(taken.get(lane) ?? []), room(way)]);
+  const room = ({ steps, own }: Way): [number, number] => {
+    const last = steps.at(-1) as number;
+    return [end(steps[0] as number), own.includes(last) ? end(last) + GAP / 2 : (placed[last]?.x ?? 0)];
   };
-  const free = (way: Way, step: number): number => {
-    for (let lane = step; ; lane += step) {
-      const [start, stop] = room(way);
-      if (!(taken.get(lane) ?? []).some(([from, to]) => from < stop && start < to)) return lane;
-    }
+  const put = (way: Way, step: number): void => {
+    const [start, stop] = room(way);
+    way.lane = step;
+    while ((taken.get(way.lane) ?? []).some(([from, to]) => from < stop && start < to)) way.lane += step;
+    taken.set(way.lane, [...(taken.get(way.lane) ?? []), [start, stop]]);
+    for (const step of way.own) (placed[step] as Placed).lane = way.lane;
   };
-  const [main, ...others] = ways;
-  if (!main) return { middle: () => NAME + CELL / 2, total: NAME + CELL + 4 };
-  const inner = (way: Way) => way.steps.slice(1, -1);
-  const first = (way: Way) => inner(way)[0] ?? Infinity;
+  const first = (way?: Way) => way?.own[0] ?? Infinity;
+  const width = (way: Way) => room(way)[1] - room(way)[0];
   const above = others.filter((way) => first(way) < first(main));
   const below = others.filter((way) => !above.includes(way));
-  const width = (way: Way) => room(way)[1] - room(way)[0];
-  below.sort((one, other) => (first(one) === first(other) ? width(one) - width(other) : first(one) - first(other)));
-  above.sort((one, other) => first(other) - first(one));
-  above.forEach((way) => put(way, free(way, -1)));
-  below.forEach((way) => put(way, free(way, 1)));
+  above.sort((one, other) => width(one) - width(other) || first(other) - first(one)).forEach((way) => put(way, -1));
+  below.sort((one, other) => width(one) - width(other) || first(one) - first(other)).forEach((way) => put(way, 1));
 
-  const lanes = [...new Set([0, ...ways.map(({ lane }) => lane)])].sort((one, other) => one - other);
   const full = new Set([0, ...placed.map(({ lane }) => lane)]);
   const middles = new Map<number, number>();
   let top = 0;
-  for (const lane of lanes) {
-    const height = full.has(lane) ? LANE : EMPTY_LANE;
-    middles.set(lane, top + (full.has(lane) ? NAME + CELL / 2 : height / 2));
-    top += height;
+  for (const lane of [...new Set([...full, ...taken.keys()])].sort((one, other) => one - other)) {
+    middles.set(lane, top + (full.has(lane) ? NAME + CELL / 2 : EMPTY_LANE / 2));
+    top += full.has(lane) ? LANE : EMPTY_LANE;
   }
   return { middle: (lane) => middles.get(lane) ?? 0, total: top };
 }

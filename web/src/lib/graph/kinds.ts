@@ -17,7 +17,7 @@ export const role = (kind: string): Role => ROLES.find(([pattern]) => pattern.te
 
 const WORDS: Record<string, string> = {
   max_pool2d: "max pool", avg_pool2d: "average pool", adaptive_avg_pool2d: "average pool", adaptive_max_pool2d: "max pool",
-  conv_transpose2d: "transposed conv", conv2d: "conv", mean: "average pool", add: "sum", mul: "product", cat: "concat", view: "flatten",
+  conv_transpose2d: "transposed conv", conv2d: "conv", mean: "average pool", cat: "concat",
 };
 
 export const word = (kind: string): string => WORDS[kind] ?? kind.replace(/(_?[12]d)$/, "").replaceAll("_", " ");

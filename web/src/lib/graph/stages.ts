@@ -23,7 +23,8 @@ export function stages({ boxes, wiring }: Drawing): Run[] {
     if (at > lastBlock) return " head";
     return ` ${shapeOf(wiring, box).slice(1).join()}`;
   };
-  return runs(boxes.map(keyOf)).map((run) => ({ ...run, name: nameOf(run.name, boxes.slice(run.first, run.last + 1)) }));
+  const found = runs(boxes.map(keyOf)).map((run) => ({ ...run, name: nameOf(run.name, boxes.slice(run.first, run.last + 1)) }));
+  return found.map((run, at) => (run.name === "head" && at < found.length - 1 ? { ...run, name: "" } : run));
 }
 
 // "56 × 56", "" for vectors
@@ -62,4 +63,4 @@ function nameOf(key: string, boxes: Box[]): string {
 }
 
 // "features.denseblock1" → "denseblock1", "blocks.3" → "blocks.3"
-export const lastWord = (path: string): string => /[^.]*[^.\d][^.]*(\.\d+)*$/.exec(path)?.[0] ?? path;
+const lastWord = (path: string): string => /[^.]*[^.\d][^.]*(\.\d+)*$/.exec(path)?.[0] ?? path;

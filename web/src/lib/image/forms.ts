@@ -30,7 +30,7 @@ export function check(option: Option, text: string): Checked {
       return checkNumber(option, Number(typed.replace("−", "-")));
     case "choice": {
       const found = option.choices?.find((choice) => String(choice) === typed);
-      return found === undefined ? { value: undefined, wrong: `one of ${option.choices?.join(", ")}` } : { value: found, wrong: "" };
+      return found === undefined ? { value: undefined, wrong: `has to be one of ${option.choices?.join(", ")}` } : { value: found, wrong: "" };
     }
     case "flag":
       return { value: typed === "yes", wrong: "" };
@@ -43,10 +43,10 @@ export function check(option: Option, text: string): Checked {
 
 function checkNumber({ kind, minimum, maximum }: Option, value: number): Checked {
   const wrong = (words: string) => ({ value: undefined, wrong: words });
-  if (!Number.isFinite(value)) return wrong("a number");
-  if (kind === "integer" && !Number.isInteger(value)) return wrong("a whole number");
-  if (minimum !== undefined && value < minimum) return wrong(`at least ${minimum}`);
-  if (maximum !== undefined && value > maximum) return wrong(`at most ${maximum}`);
+  if (!Number.isFinite(value)) return wrong("has to be a number");
+  if (kind === "integer" && !Number.isInteger(value)) return wrong("has to be a whole number");
+  if (minimum !== undefined && value < minimum) return wrong(`has to be at least ${minimum}`);
+  if (maximum !== undefined && value > maximum) return wrong(`has to be at most ${maximum}`);
   return { value, wrong: "" };
 }
 

@@ -32,7 +32,9 @@ export function pictureOf(panel: Panel, dark: boolean, scale: Limits | null): st
 }
 
 export const scaleWords = ({ low, high }: Limits): string =>
-  `Its colours are on the scale that it shares with the results beside it, ${activation(low)} to ${activation(high)}.`;
+  `Here it is on the scale that it shares with the results beside it, ${endOf(low)} to ${endOf(high)}.`;
+
+const endOf = (value: number): string => (value === 0 ? "0" : activation(value));
 
 // The ids in the address, newest first.
 export const idsOf = (text: string | undefined): string[] => [...new Set((text ?? "").split(",").filter((id) => /^[\w-]{1,80}$/.test(id)))];

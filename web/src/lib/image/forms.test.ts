@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import type { Form, Option } from "../types";
+import { bodyOf, check, keyOf, lacking, textOf, words, wrongs } from "./forms";
+
+const option = (more: Partial<Option>): Option => ({ name: "window", kind: "integer", description: "", default: 32, ...more });
+const form: Form = {
+  name: "occlusion",
+  summary: "",
+  takes: ["image", "target"],
+  options: [
+    option({ minimum: 1 }),
+    option({ name: "fill", kind: "choice", default: "zero", choices: ["zero", "mean"] }),
+    option({ name: "units", kind: "list", default: [] }),
+    option({ name: "smooth", kind: "flag", default: false }),
+  ],
+};
+const subject = { image: "7", layer: "layer1" };
+
+describe("texts", () => {
+  it("show values as people type them", () => {
+    expect(textOf(option({}), 32)).toBe("32");
+    expect(textOf(option({ kind: "flag" }), true)).toBe("yes");
+    expect(textOf(option({ kind: "list" }), [3, 4])).toBe("3, 4");
+    expect(textOf(option({}), null)).toBe("");
+  });
+});
+
+describe("check", () => {
+  it("gives no value for the default", () => {
+    for (const text of ["", " 32 "]) expect(check(option({}), text)).toEqual({ value: undefined, wrong: "" });
+  });
+
+  it("reads each kind", () => {
+    expect(check(option({}), "16").value).toBe(16);
+    expect(check(option({ kind: "number" }), "−1.5").value).toBe(-1.5);
+    expect(check(option({ kind: "choice", default: 1, choices: [1, 2] }), "2").value).toBe(2);
+    expect(check(option({ kind: "flag", default: true }), "no").value).toBe(false);
+    expect(check(option({ kind: "list", default: [] }), "3, 5 8").value).toEqual([3, 5, 8]);
+    expect(check(option({ kind: "list", default: [] }), "a,b").value).toEqual(["a", "b"]);
+    expect(check(option({ kind: "text", default: "" }), " x ").value).toBe("x");
+  });
+
+  it("says what is wrong", () => {
+    expect(check(option({}), "x").wrong).toBe("has to be a number");
+    expect(check(option({}), "1.5").wrong).toBe("has to be a whole number");
+    expect(check(option({ minimum: 1 }), "0").wrong).toBe("has to be at least 1");
+    expect(check(option({ maximum: 9 }), "10").wrong).toBe("has to be at most 9");
+    expect(check(option({ kind: "choice", choices: ["a", "b"] }), "c").wrong).toBe("has to be one of a, b");
+  });
+});
+
+describe("body", () => {
+  it("holds the subject and what differs from the defaults", () => {
+    expect(bodyOf(form, {}, subject)).toEqual({ image: "7" });
+    const texts = { [keyOf(form, "window")]: "16", [keyOf(form, "target")]: "tripod", [keyOf(form, "fill")]: "zero", "other.window": "3" };
+    expect(bodyOf(form, texts, subject)).toEqual({ image: "7", target: "tripod", window: 16 });
+  });
+
+  it("leaves out what is wrong, which is named", () => {
+    const texts = { "occlusion.window": "-1" };
+    expect(bodyOf(form, texts, subject)).toEqual({ image: "7" });
+    expect(wrongs(form, texts)).toEqual({ window: "has to be at least 1" });
+  });
+
+  it("takes the chosen layer unless another is typed", () => {
+    const filters: Form = { ...form, name: "filters", takes: ["layer"], options: [] };
+    expect(bodyOf(filters, {}, subject)).toEqual({ layer: "layer1" });
+    expect(bodyOf(filters, { "filters.layer": "conv1" }, subject)).toEqual({ layer: "conv1" });
+  });
+
+  it("lacks a second image until one is typed", () => {
+    const two: Form = { ...form, name: "correspond", takes: ["image_a", "image_b"], options: [] };
+    expect(lacking(two, bodyOf(two, {}, subject))).toBe("Choose the second image.");
+    const body = bodyOf(two, { "correspond.image_b": "9" }, subject);
+    expect(body).toEqual({ image_a: "7", image_b: "9" });
+    expect(lacking(two, body)).toBe("");
+  });
+});
+
+it("names are words", () => expect(words("class_model")).toBe("class model"));
