@@ -63,6 +63,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port or 0))
+        found.listen(128)  # who comes while the server starts waits
     except (OSError, OverflowError) as error:
         found.close()
         where = f"{host}:{port}" if port else host

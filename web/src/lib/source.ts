@@ -10,6 +10,7 @@ export interface Source {
   json<T>(path: string): Promise<T>;
   arrays(path: string): Promise<Arrays>;
   url(path: string): string; // of a picture
+  note(path: string): void; // it is a part of the view, though it is asked for elsewhere
   readonly start: string; // the address to open at where none is given
   used(): string[]; // the paths that the present view asked for: what an offline file of it has to hold
   forget(): void; // a new view begins
@@ -44,6 +45,10 @@ class Server implements Source {
   url(path: string): string {
     this.#asked.add(path);
     return path;
+  }
+
+  note(path: string): void {
+    this.#asked.add(path);
   }
 
   used(): string[] {
@@ -101,6 +106,8 @@ class Offline implements Source {
   url(path: string): string {
     return this.recorded.files[path] ?? "data:,";
   }
+
+  note(): void {}
 
   used(): string[] {
     return [];

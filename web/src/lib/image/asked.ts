@@ -1,8 +1,8 @@
 // Maps are large: only the last few answers are kept, and a question that nobody waits for any more is taken back.
 
 import { paths } from "../api";
-import { unpack } from "../arrays";
-import { ask, Problem } from "../source";
+import { unpack, type Arrays } from "../arrays";
+import { ask, Problem, source } from "../source";
 import { measure, type Maps } from "./maps";
 
 const KEPT = 4;
@@ -11,6 +11,7 @@ let waiting: AbortController | undefined;
 
 export async function mapsOf(image: string, layer: string): Promise<Maps> {
   const path = paths.maps(image, layer);
+  source.note(path);
   waiting?.abort();
   waiting = undefined;
   const known = kept.get(path);
@@ -19,12 +20,15 @@ export async function mapsOf(image: string, layer: string): Promise<Maps> {
     kept.set(path, known);
     return known;
   }
-  const mine = (waiting = new AbortController());
-  const answer = await ask(path, { signal: mine.signal });
-  const found = unpack(await answer.arrayBuffer())["maps"];
+  const found = (source.offline ? await source.arrays(path) : await fresh(path))["maps"];
   if (!(found?.values instanceof Float32Array)) throw new Problem("The server's answer holds no maps.");
   const maps = measure(found.values, found.shape);
   kept.set(path, maps);
   if (kept.size > KEPT) kept.delete(kept.keys().next().value as string);
   return maps;
+}
+
+async function fresh(path: string): Promise<Arrays> {
+  const mine = (waiting = new AbortController());
+  return unpack(await (await ask(path, { signal: mine.signal })).arrayBuffer());
 }

@@ -1,7 +1,7 @@
 // The jobs that are shown, each followed until it ends.
 
 import { paths } from "../api";
-import { ask, Problem } from "../source";
+import { ask, Problem, source } from "../source";
 import type { Job } from "../types";
 import { ended } from "./progress";
 
@@ -18,6 +18,7 @@ export class Jobs {
   follow(ids: readonly string[]): void {
     for (const id of this.#streams.keys()) if (!ids.includes(id)) this.#close(id);
     for (const id of ids) {
+      source.note(paths.job(id));
       const job = this.known[id];
       if (!job || (!ended(job) && !this.#streams.has(id))) this.#ask(id);
     }
@@ -26,7 +27,7 @@ export class Jobs {
   add(job: Job): void {
     this.known = { ...this.known, [job.id]: job };
     if (ended(job)) this.#close(job.id);
-    else if (!this.#streams.has(job.id)) this.#listen(job.id);
+    else if (!source.offline && !this.#streams.has(job.id)) this.#listen(job.id);
   }
 
   async stop(id: string): Promise<void> {
@@ -41,7 +42,7 @@ export class Jobs {
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
     try {
-      this.add((await (await ask(paths.job(id))).json()) as Job);
+      this.add(source.offline ? await source.json<Job>(paths.job(id)) : ((await (await ask(paths.job(id))).json()) as Job));
     } catch (problem) {
       if (problem instanceof Problem && [404, 410].includes(problem.status)) this.lost(id);
     } finally {
