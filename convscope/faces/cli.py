@@ -198,12 +198,12 @@ def demo(
     net: NetName = "efficientnet-lite0",
     limit: Annotated[int | None, Parameter(help="so many of the images only")] = None,
     serve: Annotated[
-        bool | None, Parameter(negative="--no-serve", help="open the page at the end; by default where there is a terminal")
+        bool | None, Parameter(negative="--no-serve", help="show the page at the end; default: where a terminal is")
     ] = None,
     port: Annotated[int | None, Parameter(help="of the page; default: a free one, which is printed")] = None,
     device: DeviceName = None,
 ) -> None:
-    """Photos that installed packages ship → an atlas, a report and the page, with real weights and without a download."""
+    """Photos that installed packages ship → an atlas, a report and the page, with real weights, without a download."""
     from convscope.faces.demo import run_demo
 
     found = open_net(net, None, True, device)

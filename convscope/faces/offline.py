@@ -29,7 +29,7 @@ class Recorded:
             self.answers[path] = json.loads(content)
             return
         if media == "application/octet-stream":
-            media, content = "application/gzip", gzip.compress(content, 9, mtime=0)
+            media, content = "application/gzip", gzip.compress(content, 6, mtime=0)
         self.files[path] = f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 

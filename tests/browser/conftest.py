@@ -20,6 +20,7 @@ QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+REFUSED = "the server responded with a status of 422"  # the browser itself says so, where that is what is tested
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"  # of the last run, to be looked at
 
 
@@ -37,7 +38,7 @@ def report(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The atlas of `convscope demo`, of some of its images."""
     folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "convscope", "demo", "--out", folder, "--limit", "64", "--no-serve"]
+    command = [sys.executable, "-m", "convscope", "demo", "--out", folder, "--limit", "32", "--no-serve"]
     subprocess.run(command, check=True, capture_output=True)
     return folder / "atlas"
 
@@ -67,7 +68,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     complaints: list[str] = []
 
     def listen(page: Page) -> None:
-        page.on("console", lambda message: complaints.append(message.text))
+        page.on("console", lambda message: None if REFUSED in message.text else complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
         page.on("request", lambda request: None if request.url.startswith(HERE) else complaints.append(request.url))

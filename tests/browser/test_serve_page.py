@@ -16,6 +16,7 @@ from tests.browser.conftest import screenshot
 from tests.browser.served import Served
 from tests.tiny_atlas import HOSTILE_FILE, HOSTILE_LABEL
 
+pytestmark = pytest.mark.xdist_group("serve")  # one server, one atlas, one worker
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PHOTO = Path(__file__).parents[2] / "docs" / "pictures" / "layer.jpg"
 LAYER, UNIT = "blocks.2.0.bn1", 20
@@ -35,7 +36,7 @@ def live(page: Page) -> None:
 def test_from_the_net_down_to_one_pixel_and_back(page: Page, served: str, demo: Path) -> None:
     visit(page, served)
     expect(page.locator("h1")).to_have_text("efficientnet-lite0")
-    expect(page.locator(".facts").first).to_contain_text("64 images")
+    expect(page.locator(".facts").first).to_contain_text("32 images")
     screenshot(page, "net", whole=True)
     page.get_by_role("link", name=LAYER, exact=True).first.click()
     expect(page.locator("h1")).to_have_text(LAYER)
@@ -112,7 +113,7 @@ def test_an_image_of_ones_own(page: Page, served: str) -> None:
 
 
 def test_a_technique_with_progress_and_stop(page: Page, served: str) -> None:
-    visit(page, served, f"#/image?layer=blocks.6.0.bn2&image=3")
+    visit(page, served, "#/image?layer=blocks.6.0.bn2&image=3")
     live(page)
     page.get_by_role("button", name="filters").click()
     page.get_by_label("shuffles").fill("9999")
@@ -131,7 +132,7 @@ def test_results_stand_side_by_side_and_stay(page: Page, context: BrowserContext
     visit(page, served, IMAGE)
     live(page)
     page.get_by_role("button", name="activations").click()
-    for image in ("3", "40"):
+    for image in ("3", "20"):
         page.goto(re.sub(r"image=\d+", f"image={image}", page.url))
         page.get_by_role("button", name="Run").click()
         expect(page.locator(".results header")).to_have_count(1 if image == "3" else 2)

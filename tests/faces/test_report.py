@@ -1,6 +1,7 @@
 """The report holds what the atlas holds, in one file that does nothing but show it."""
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -11,15 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from convscope.atlas import Atlas
 from convscope.errors import BuildStopped
-from convscope.faces.report import embedded, write_report
-from convscope.faces.report.choice import choose_units, exemplary_units
-from convscope.faces.report.images import common_folder, wilson
-from convscope.faces.report.layers import Patches
+from convscope.faces.answers.choice import choose_units, exemplary_units
+from convscope.faces.answers.images import common_folder
+from convscope.faces.answers.patches import Patches
+from convscope.faces.answers.rates import wilson
+from convscope.faces.offline import embedded
+from convscope.faces.report import write_report
+from convscope.faces.web.app import make_app
+from convscope.faces.web.live import LiveNet
 from convscope.watch import Watch
-from tests.tiny_atlas import CLASSES, HOSTILE_FILE, HOSTILE_LABEL, SILENT_UNIT
+from tests.tiny_atlas import CLASSES, HOSTILE_FILE, HOSTILE_LABEL
+from tests.web.test_browsing import unpack
 
 
 @pytest.fixture(scope="module")
@@ -30,76 +37,68 @@ def text(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def data_of(text: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    found = re.search(r'<script type="application/json" id="recorded">(.*?)</script>', text, re.S)
     assert found is not None
     return dict(json.loads(found[1]))
 
 
-def array(text: str, kind: str) -> Any:
-    return np.frombuffer(base64.b64decode(text), kind)
+def file_of(data: dict[str, Any], path: str) -> bytes:
+    media, content = data["files"][path].split(";base64,")
+    found = base64.b64decode(content)
+    return gzip.decompress(found) if media == "data:application/gzip" else found
 
 
-def test_patches_are_those_of_the_atlas(atlas: Atlas, text: str) -> None:
+def test_the_answers_are_those_of_the_server(atlas: Atlas, text: str) -> None:
     data = data_of(text)
-    assert [layer["name"] for layer in data["layers"]] == list(atlas.layers)
-    for layer in data["layers"]:
-        start, count = atlas.store.followed[layer["name"]]
-        units = array(layer["units"], "<i4")
-        assert sorted([*units, *layer["never"]]) == list(range(count))
-        rows, values, places, boxes = (
-            atlas.store.array(f"strongest/{name}")[start + units] for name in ("rows", "values", "places", "boxes")
-        )
-        assert np.array_equal(array(layer["rows"], "<i4").reshape(rows.shape), rows)
-        shown = array(layer["values"], "<f4").reshape(values.shape)
-        assert np.array_equal(shown[rows >= 0], values[rows >= 0])
-        table = array(layer["table"], "<i2").reshape(-1, 6)[array(layer["cells"], "<i4")].reshape(*rows.shape, 6)
-        assert np.array_equal(table[..., :2], places)
-        assert np.array_equal(table[..., 2:], boxes)
+    assert data["start"] == "#/net"
+    with TestClient(
+        make_app(atlas, LiveNet(atlas, None), note="A note </script> & more."), "http://localhost"
+    ) as client:
+        first = client.get("/api/atlas").json()
+        assert data["answers"]["api/atlas"] == {**first, "techniques": []}
+        assert data["answers"]["api/skipped"] == client.get("/api/skipped").json()
+        for name in atlas.layers:
+            assert data["answers"][f"api/layers/{name}"] == client.get(f"/api/layers/{name}").json()
+            for kind in ("units", "histograms"):
+                given = unpack(client.get(f"/api/layers/{name}/{kind}.bin").content)
+                kept = unpack(file_of(data, f"api/layers/{name}/{kind}.bin"))
+                assert set(kept) == set(given)
+                for part, array in kept.items():
+                    np.testing.assert_array_equal(array, given[part][: len(array)])  # fewer random directions
+        for image in data["answers"]["api/images"]:
+            assert image == client.get(f"/api/images/{image['row']}").json()
 
 
 def test_each_picture_is_in_the_file_once(atlas: Atlas, text: str) -> None:
     data = data_of(text)
-    assert array(data["images"]["rows"], "<i4").tolist() == list(range(len(atlas.images)))
-    assert len(data["pictures"]) == len(atlas.images) == 6
-    for row, picture in enumerate(data["pictures"]):
-        with Image.open(io.BytesIO(base64.b64decode(picture)), formats=["WEBP"]) as found:
+    assert [image["row"] for image in data["answers"]["api/images"]] == list(range(len(atlas.images)))
+    assert sum(path.endswith("/picture") for path in data["files"]) == len(atlas.images) == 6
+    for row in range(6):
+        with Image.open(io.BytesIO(file_of(data, f"api/images/{row}/picture")), formats=["WEBP"]) as found:
             difference = np.asarray(found.convert("RGB")).astype(int) - atlas.pixels(row)
         assert np.abs(difference).mean() < 8
 
 
-def test_silent_and_saturated_units_are_named(text: str) -> None:
-    layer = data_of(text)["layers"][0]
-    assert layer["never"] == [SILENT_UNIT]
-    assert layer["ceiling"] == 6
-    rectifier, output = data_of(text)["layers"][1:]
-    assert layer["saturated"] == 1
-    assert rectifier["ceiling"] is None
-    assert not output["silences"]  # a score below 0 says nothing
-    assert not output["never"]
-
-
 def test_hostile_names_stay_text(text: str) -> None:
-    data = data_of(text)
-    assert HOSTILE_LABEL in data["images"]["labels"]
-    assert any(name.endswith(HOSTILE_FILE) for name in data["images"]["names"])
-    assert data["net"]["labels"] == CLASSES
-    assert data["note"] == "A note </script> & more."
-    assert "<img" not in text
+    data = data_of(text)["answers"]
+    assert HOSTILE_LABEL in [image["label"] for image in data["api/images"]]
+    assert any(image["name"].endswith(HOSTILE_FILE) for image in data["api/images"])
+    assert data["api/atlas"]["net"]["labels"] == CLASSES
+    assert data["api/atlas"]["note"] == "A note </script> & more."
+    assert "<img src=x" not in text
     assert "alert(1)</script>" not in text
     assert "<title>tiny &#60;net&#62; · Convscope</title>" in text
     assert text.count("</script>") == 2
 
 
 def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
-    outside = text.replace(
-        '"http://www.w3.org/2000/svg"', ""
-    )  # the name of a kind of element, which nothing is read from
-    assert not re.search(r"https?:|//cdn|@import|url\(|<link|<iframe", outside)
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy is not None
-    assert policy[1].startswith("default-src 'none'; img-src data:;")
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "img-src data: blob:;" in policy[1]
     assert "unsafe" not in policy[1]
+    outside = re.sub(r"<script type=.module.>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"<link|<iframe|@import|https?:", outside)
     for tag, kind in (("style", "style"), ('script type="module"', "script")):
         body = text.split(f"<{tag}>")[1].split(f"</{kind}>")[0]
         assert f"{kind}-src 'sha256-{base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()}'" in policy[1]
@@ -111,7 +110,7 @@ def test_without_scripts_it_says_what_is_needed(text: str) -> None:
 
 def test_no_path_of_this_machine_is_told(atlas: Atlas, text: str) -> None:
     assert str(atlas.folder.parent) not in text
-    assert data_of(text)["images"]["names"][-1] == "two/b.png"
+    assert data_of(text)["answers"]["api/images"][-1]["name"] == "two/b.png"
 
 
 def test_same_atlas_same_bytes(atlas: Atlas, text: str, tmp_path: Path) -> None:
@@ -120,11 +119,10 @@ def test_same_atlas_same_bytes(atlas: Atlas, text: str, tmp_path: Path) -> None:
 
 
 def test_accuracy_counts_only_labels_that_are_classes(text: str) -> None:
-    data = data_of(text)
+    data = data_of(text)["answers"]["api/atlas"]
     assert data["accuracy"]["of"] == 2
     assert {group["label"]: group["count"] for group in data["groups"]} == {"two": 2, HOSTILE_LABEL: 2, "other": 2}
     assert [group["accuracy"] is None for group in data["groups"]] == [True, True, False]  # <img…, other, two
-    assert [name for name, _ in data["skipped"]] == ["two/broken.png"]
 
 
 def test_wilson_interval() -> None:
@@ -191,11 +189,13 @@ def test_a_budget_too_small_still_shows_a_unit_of_each_layer() -> None:
     assert len(rows) == 9
 
 
-def test_budget_is_told(atlas: Atlas, tmp_path: Path) -> None:
-    data = data_of(write_report(atlas, tmp_path / "small.html", budget=5).read_text("utf-8"))
-    first = data["layers"][0]
-    assert first["active"] == 4
-    assert array(first["units"], "<i4").size < 4 or len(data["pictures"]) <= 6
+def test_a_smaller_budget_holds_fewer_units(atlas: Atlas, tmp_path: Path) -> None:
+    data = data_of(write_report(atlas, tmp_path / "small.html", budget=2).read_text("utf-8"))
+    for name in atlas.layers[:2]:
+        units = unpack(file_of(data, f"api/layers/{name}/units.bin"))
+        assert 0 < len(units["units"]) < atlas.store.followed[name][1]
+        rows = units["strongest/rows"]
+        assert set(rows[rows >= 0].tolist()) <= {image["row"] for image in data["answers"]["api/images"]}
 
 
 def test_examples_have_the_highest_activation_of_several_labels() -> None:
