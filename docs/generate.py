@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from convscope.faces.cli import app
+from tests.browser.served import Served
 
 DOCS = Path(__file__).parent
 
@@ -57,7 +58,7 @@ def save_picture(png: bytes, name: str, quality: int = 60) -> None:
 
 
 def pictures(demo: Path) -> None:
-    """The README's figures, from the demo: the report as a browser shows it, and classes drawn by the tool."""
+    """The figures of README and docs, from the demo: the page as a browser shows it, classes and studies as drawn."""
     from playwright.sync_api import sync_playwright
 
     from convscope import open_atlas
@@ -74,15 +75,24 @@ def pictures(demo: Path) -> None:
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
         page = browser.new_page(viewport={"width": 1280, "height": 1010}, device_scale_factor=1.5)
-        for name, place in PAGES.items():
-            page.goto(f"{(demo / 'report.html').resolve().as_uri()}{place}")
-            page.wait_for_timeout(1500)
-            page.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=88)
+        with Served(demo / "atlas") as server:
+            page.goto(server.address)
+            page.get_by_text("live on").wait_for(timeout=120_000)
+            for name, place in PAGES.items():
+                page.goto(f"{server.address}{place}")
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(1000)
+                page.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=82)
         browser.close()
 
 
 CLASSES = ("Egyptian cat", "espresso", "tripod", "moped", "stone wall", "palace")
-PAGES = {"report": "#/", "layer": "#/layer/blocks.4.0.bn1"}
+PAGES = {
+    "page-net": "#/net?open=blocks.2.1",
+    "page-layer": "#/layer?layer=blocks.4.0.bn1",
+    "page-unit": "#/unit?layer=blocks.4.0.bn1&unit=20",
+    "page-image": "#/image?image=79&layer=blocks.2.0.bn1&unit=20",
+}
 # picture → technique, its arguments after the net (a photo by its name), its options
 FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "activations.jpg": ("activations", ("chelsea", "bn1"), {}),

@@ -18,7 +18,7 @@ from tests.tiny_atlas import HOSTILE_FILE, HOSTILE_LABEL
 
 pytestmark = pytest.mark.xdist_group("serve")  # one server, one atlas, one worker
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PHOTO = Path(__file__).parents[2] / "docs" / "pictures" / "layer.jpg"
+PHOTO = Path(__file__).parents[2] / "docs" / "pictures" / "page-layer.jpg"
 LAYER, UNIT = "blocks.2.0.bn1", 20
 IMAGE = f"#/image?layer={LAYER}&image=3"
 
@@ -91,7 +91,7 @@ def test_an_image_of_ones_own(page: Page, served: str) -> None:
     live(page)
     page.get_by_label("Your own image").set_input_files(PHOTO)
     page.wait_for_url(re.compile("image=upload-"))
-    expect(page.locator("aside")).to_contain_text("layer.jpg")
+    expect(page.locator("aside")).to_contain_text("page-layer.jpg")
     expect(page.locator("aside table tr")).to_have_count(5)
     content = (PHOTO.parent / "classes.jpg").read_bytes()
     page.evaluate(

@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 
 from convscope.atlas import Atlas
 from convscope.faces.web.app import make_app
-from convscope.faces.web.guard import COOKIE, LARGEST_UPLOAD, is_loopback
+from convscope.faces.web.guard import LARGEST_UPLOAD, is_loopback
 from convscope.faces.web.live import LiveNet
 from tests.web.conftest import BASE
 
@@ -81,7 +81,7 @@ def test_elsewhere_a_token_is_asked_for(atlas: Atlas) -> None:
         assert stranger.get("/api/atlas").status_code == 401
         assert stranger.get("/").status_code == 401
         assert stranger.get("/?token=wrong").status_code == 401
-        assert stranger.get("/", headers={"cookie": f"{COOKIE}=wrong"}).status_code == 401
+        assert stranger.get("/", headers={"cookie": f"{app.cookie}=wrong"}).status_code == 401
         assert (
             stranger.get("/api/atlas?token=secret").status_code == 401
         )  # the token belongs to the page's address only

@@ -4,6 +4,7 @@ import ipaddress
 import secrets
 import socket
 from dataclasses import dataclass, field
+from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_UPLOAD = 64 * 1024**2  # bytes of one request
-COOKIE = "convscope-token"
+COOKIE = "convscope"  # with a part of the token's hash, so that two servers of one machine do not share it
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,8 +48,10 @@ class Guard:
     host: str = "127.0.0.1"  # that the server listens on
     token: str = ""
     names: frozenset[str] = field(init=False)
+    cookie: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.cookie = f"{COOKIE}-{sha256(self.token.encode()).hexdigest()[:8]}"
         self.names = frozenset({self.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,9 +108,9 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and secrets.compare_digest(given.encode(), self.token.encode()):
             answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+            answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict")
             return answer
-        kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        kept = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
         if secrets.compare_digest(kept.encode(), self.token.encode()):
             return None
         return refuse(
