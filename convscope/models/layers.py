@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, fx
 
 from convscope.arrays import Box, Place
+from convscope.errors import UnsuitableNet
 from convscope.models.graph import Graph, module_calls, operator_name
 from convscope.models.receptive import Field, Interval
 from convscope.models.rectifiers import ceiling, is_rectifier
@@ -116,7 +117,10 @@ class Layer:
 
 
 def find_layers(graph: Graph, fields: Mapping[fx.Node, Field], size: tuple[int, int]) -> tuple[Layer, ...]:
-    """All layers in the order of computation; a value's further names follow its first one as aliases."""
+    """All layers in the order of computation; a value's further names follow its first one as aliases.
+
+    UnsuitableNet where the scores are none of them: they mix images, or their second axis is one of the image's own.
+    """
     names = name_values(graph)
     layers = []
     for node in graph.nodes:
@@ -129,6 +133,10 @@ def find_layers(graph: Graph, fields: Mapping[fx.Node, Field], size: tuple[int, 
         for position, name in enumerate(names[node]):
             first = names[node][0] if position else None
             layers.append(Layer(name, kind, shape, is_rectifier(node), receptive, first, node=node, view=view))
+    if not any(layer.node is graph.scores for layer in layers):
+        raise UnsuitableNet(
+            "the scores are not one vector of classes for each image", "each row of them is to be made from one image"
+        )
     return tuple(layers)
 
 

@@ -116,3 +116,32 @@ def test_labels_of_data_are_matched_exactly() -> None:
 def test_labels_must_fit_the_scores() -> None:
     with pytest.raises(convscope.UnsuitableNet, match="4 scores, but 2 labels"):
         convscope.Net(small_classifier(), size=(16, 16), labels=["a", "b"])
+
+
+class OneMap(nn.Module):
+    """A convolution that takes the images' mean: one map without the axis of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scores = self.linear(self.convolution(pixels.mean(0)).mean((1, 2)))
+        return scores[None].expand(len(pixels), -1)
+
+
+class Columns(nn.Module):
+    """Scores whose second axis is that of the image's columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 1, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.convolution(pixels).mean(2)[:, 0]
+
+
+@pytest.mark.parametrize("kind", [OneMap, Columns])
+def test_scores_that_are_no_classes_are_refused(kind: type[nn.Module]) -> None:
+    with pytest.raises(convscope.UnsuitableNet, match="not one vector of classes for each image"):
+        convscope.Net(kind(), size=(8, 8))

@@ -90,7 +90,7 @@ def live_net(
     built = str(atlas.store.manifest["net"]["name"])
     if off:
         return LiveNet(atlas, None, "the page was started without a network", "leave --no-live out")
-    name = net or (built if OPENED_BY_NAME.match(built) else None)
+    name = net or (built if OPENED_BY_NAME.fullmatch(built) else None)
     if name is None:
         return LiveNet(
             atlas, None, f"the network {built!r} was not given", f"convscope serve {atlas.folder} --net NAME"

@@ -15,6 +15,8 @@ from convscope.models.rules.call import Call, rule
 def convolution(call: Call) -> Field | None:
     """A window over rows and columns, and over all channels of a group."""
     field, weight = call.input, call["weight"]
+    if len(field.shape) != 4:
+        return None  # one map without the axis of images
     if not (weight.rows.empty and weight.columns.empty):
         return None  # weights that are made from the image
     if not isinstance(call["groups"], int):

@@ -1,0 +1,94 @@
+"""Forms and schemas are the signatures."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from convscope import registry
+from convscope.errors import BadOption
+from convscope.faces.web.forms import WrongOption, checked_options, form_of, model_of, schema_of
+from convscope.faces.web.serve import OPENED_BY_NAME
+
+
+def example(
+    net: object,
+    image: object,
+    target: str | None = None,
+    *,
+    window: Annotated[int, Field(ge=1, le=64, description="side, px")] = 32,
+    fill: Annotated[Literal["zero", "mean"] | None, Field(description="a colour")] = None,
+    share: float = 0.5,
+    again: bool = False,
+    units: tuple[int, ...] = (1, 2),
+    weights: Path | None = None,
+    folders: tuple[Path, ...] = (),
+    watch: object = None,
+) -> None:
+    """What it does.
+
+    More of it.
+    """
+
+
+def test_a_form_is_the_signature() -> None:
+    form = form_of("example", example)
+    assert (form["name"], form["summary"], form["takes"]) == ("example", "What it does.", ["image", "target"])
+    assert form["options"] == [
+        {"name": "window", "kind": "integer", "description": "side, px", "default": 32, "minimum": 1, "maximum": 64},
+        {"name": "fill", "kind": "choice", "description": "a colour", "default": None, "choices": ["zero", "mean"]},
+        {"name": "share", "kind": "number", "description": "", "default": 0.5},
+        {"name": "again", "kind": "flag", "description": "", "default": False},
+        {"name": "units", "kind": "list", "description": "", "default": [1, 2]},
+    ]  # neither files nor what the server gives
+
+
+def test_options_are_checked_before_anything_runs() -> None:
+    assert checked_options("example", example, {"window": 16, "image": "3"}) == {"window": 16}
+    for given, field in (
+        ({"window": 0}, "window"),
+        ({"fill": "red"}, "fill"),
+        ({"weights": "/etc/passwd"}, "weights"),
+        ({"windw": 1}, "windw"),
+    ):
+        with pytest.raises(WrongOption) as error:
+            checked_options("example", example, given)
+        assert error.value.field == field
+        assert isinstance(error.value, BadOption)
+    with pytest.raises(WrongOption, match="has no option 'windw'") as error:
+        checked_options("example", example, {"windw": 1})
+    assert error.value.hint == "did you mean 'window'?"
+
+
+def test_the_schema_names_what_is_needed() -> None:
+    schema = schema_of("example", example)
+    assert schema["required"] == ["image"]
+    assert set(schema["properties"]) == {"image", "target", "window", "fill", "share", "again", "units"}
+    assert schema["properties"]["window"]["maximum"] == 64
+
+
+@pytest.mark.parametrize("name", registry.TECHNIQUES)
+def test_every_technique_has_a_form(name: str) -> None:
+    form = form_of(name, registry.TECHNIQUES[name])
+    assert form["summary"].endswith(".")
+    for option in form["options"]:
+        assert option["kind"] in ("integer", "number", "choice", "flag", "text", "list")
+        assert option["description"], f"{name}: say what {option['name']} is, in its Field"
+        model_of(name, registry.TECHNIQUES[name])(**{option["name"]: option["default"]})
+
+
+def test_only_harmless_names_are_opened_from_an_atlas() -> None:
+    for name in ("efficientnet-lite0", "torchvision:resnet50", "torchvision:alexnet@IMAGENET1K_V1"):
+        assert OPENED_BY_NAME.fullmatch(name)
+    for name in (
+        "tests.nets:explodes",
+        "timm:hf_hub:somebody/model",
+        "mine",
+        "torchvision:a:b",
+        "efficientnet-lite0\n",
+        "os:system",
+        "/etc/x",
+        "torchvision:../x",
+    ):
+        assert not OPENED_BY_NAME.fullmatch(name)
