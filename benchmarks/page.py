@@ -64,7 +64,7 @@ GO = "([view, address]) => { const start = performance.now(); location.hash = ad
 
 
 class Client:
-    """Requests to the server over one connection."""
+    """Requests to the server, each over a connection of its own: the server ends idle ones."""
 
     def __init__(self, address: str) -> None:
         self.connection = http.client.HTTPConnection(urlsplit(address).netloc)
@@ -74,6 +74,7 @@ class Client:
         self.connection.request("GET", f"/api/{path}")
         answer = self.connection.getresponse()
         content = answer.read()
+        self.connection.close()
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {content[:200]!r}")
         return content

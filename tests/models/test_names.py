@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 import convscope
 from convscope import Address, Place
