@@ -26,7 +26,7 @@ class Address:
         if isinstance(text, Address):
             return text
         layer, colon, rest = text.strip().partition(":")
-        if layer == OUTPUT and colon and rest.strip() and not re.fullmatch(r"\d+@.*", rest.strip()):
+        if layer == OUTPUT and colon and rest.strip() and not re.fullmatch(r"\d+@\d+,\s*\d+", rest.strip()):
             return cls(OUTPUT, int(rest) if rest.strip().isdecimal() else rest.strip())
         found = PATTERN.fullmatch(text.strip())
         if found is None:
