@@ -51,7 +51,7 @@ def opened(atlas: Atlas, net: Callable[[], Net] | None = tiny_net, **options: st
     """The network behind the page, when it is on or has failed."""
     torch.set_num_threads(1)
     live = LiveNet(atlas, net, **options)
-    until(lambda: live.state != "opening")
+    live.open()
     return live
 
 

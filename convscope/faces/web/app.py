@@ -1,6 +1,7 @@
 """The server as an ASGI app: the routes, the built page, errors as answers, the guard before all of it."""
 
 import sys
+import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -45,8 +46,13 @@ def make_app(
     """The server of one atlas, with its guard. Its job queue ends when the app shuts down."""
     desk, queue = Desk(atlas, live, note), JobQueue()
 
+    def begin() -> None:
+        _ = desk.overview  # what the page asks for first, before the network takes the processor
+        live.open()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=begin, name="opening", daemon=True).start()
         yield
         queue.close()
 

@@ -55,12 +55,14 @@ class LiveNet:
         self.lock = threading.Lock()  # one forward at a time: two would only share the same cores
         self.uploads: OrderedDict[str, Upload] = OrderedDict()
         self._net: Net | None = None
-        if opened is not None:
-            threading.Thread(target=self._open, args=(opened,), name="opening", daemon=True).start()
+        self._opened = opened
 
-    def _open(self, opened: Callable[[], Net]) -> None:
+    def open(self) -> None:
+        """Opens the network; what fails is told in `reason` and `hint`."""
+        if self._opened is None or self.state != "opening":
+            return
         try:
-            net = opened()
+            net = self._opened()
         except Exception as error:  # noqa: BLE001  (whatever a user's factory does, the page stays)
             self.reason, self.hint = str(getattr(error, "problem", error)), str(getattr(error, "hint", ""))
             self.state = "off"
