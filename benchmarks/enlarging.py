@@ -7,6 +7,7 @@ shows come from random copies, so that a page needs pictures from all over the p
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 import convscope
 from benchmarks.building import network
@@ -66,16 +68,22 @@ def enlarged(source: Path, folder: Path, count: int) -> Path:
 
 def write_pack(source: Path, out: Path, first: int, count: int) -> list[int]:
     """Writes one pack of the large atlas, and gives the lengths of its pictures; copy c differs in the pixel c."""
-    store = AtlasStore(source)
-    pictures = []
+    originals, pictures = photos(source), []
     for row in range(first, min(first + PACKED, count)):
-        copy, original = divmod(row, len(store.images))
-        pixels = store.pixels(original).copy()
+        copy, original = divmod(row, len(originals))
+        pixels = originals[original].copy()
         if copy:
             pixels[divmod(copy, pixels.shape[1])] ^= 255
         pictures.append(pack_picture(pixels))
     (out / "packs" / f"{first // PACKED:06d}").write_bytes(b"".join(pictures))
     return [len(picture) for picture in pictures]
+
+
+@cache
+def photos(source: Path) -> list[NDArray[np.uint8]]:
+    """The pictures of an atlas, decoded once in each process."""
+    store = AtlasStore(source)
+    return [store.pixels(row) for row in range(len(store.images))]
 
 
 def copied_table(table: pa.Table, lengths: Sequence[int]) -> pa.Table:

@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import http.client
+import os
 import random
 import statistics
 import tempfile
@@ -85,6 +86,19 @@ class Client:
             if b'"off"' in said:
                 raise RuntimeError(said.decode())
             time.sleep(0.2)
+
+
+def settle(server: Served) -> None:
+    """Waits until the server has prepared its answers: for a second it takes less than a tenth of a processor."""
+
+    def seconds() -> float:
+        fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    before = -1.0
+    while seconds() - before > 0.1:
+        before = seconds()
+        time.sleep(1)
 
 
 def milliseconds(function: Callable[[], object]) -> float:
@@ -192,9 +206,10 @@ def measure(folder: Path, count: int) -> None:
     net = convscope.load(NET, weights=weights)
     with Served(atlas, "--net", NET, "--weights", weights) as server, sync_playwright() as playwright:
         client, memory = Client(server.address), []
-        client.wait_for_net()
-        memory.append(resident(server))
         line("the atlas at a glance, a server's first answer", f"{milliseconds(lambda: client.get('atlas')):.0f} ms")
+        client.wait_for_net()
+        settle(server)
+        memory.append(resident(server))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         look(browser, server.address, store)
         browser.close()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 
 import numpy as np
 from PIL import Image
@@ -9,6 +10,8 @@ from starlette.testclient import TestClient
 
 from convscope.atlas import Atlas
 from convscope.faces.answers.arrays import pack_arrays
+from convscope.faces.web.browsing import Desk
+from convscope.faces.web.live import LiveNet
 from tests.tiny_atlas import CLASSES, FULL_UNIT, HOSTILE_FILE, HOSTILE_LABEL, SILENT_UNIT
 
 
@@ -112,6 +115,23 @@ def test_one_image(client: TestClient, atlas: Atlas) -> None:
     again = client.get("/api/images/2/picture", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert client.get("/api/images/3/picture", headers={"if-none-match": answer.headers["etag"]}).status_code == 200
+
+
+def test_several_pictures_in_one_answer(client: TestClient, atlas: Atlas) -> None:
+    found = unpack(client.get("/api/pictures", params={"rows": "5,0,2"}).content)
+    assert list(found) == ["row5", "row0", "row2"]
+    assert all(found[f"row{row}"].tobytes() == atlas.store.packed(row) for row in (5, 0, 2))
+    for rows, status in {"0,9999": 404, "": 404, "0,a": 404, "-1": 404, "0," * 251: 422}.items():
+        assert client.get("/api/pictures", params={"rows": rows}).status_code == status
+
+
+def test_layers_are_prepared_until_the_server_ends(atlas: Atlas) -> None:
+    desk, ended = Desk(atlas, LiveNet(atlas, None)), threading.Event()
+    ended.set()
+    desk.prepare(ended)
+    assert not desk.layer.cache_info().currsize  # type: ignore[attr-defined]
+    desk.prepare(threading.Event())
+    assert desk.layer.cache_info().currsize == desk.units.cache_info().currsize == len(atlas.layers)  # type: ignore[attr-defined]
 
 
 def test_skipped(client: TestClient) -> None:

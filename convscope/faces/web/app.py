@@ -4,7 +4,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,19 @@ def make_app(
     techniques: Techniques = registry.TECHNIQUES,
 ) -> Guard:
     """The server of one atlas, with its guard. Its job queue ends when the app shuts down."""
-    desk, queue = Desk(atlas, live, note), JobQueue()
+    desk, queue, ended = Desk(atlas, live, note), JobQueue(), threading.Event()
 
     def begin() -> None:
         _ = desk.overview  # what the page asks for first, before the network takes the processor
         live.open()
+        with suppress(Exception):  # whoever asks for it is told
+            desk.prepare(ended)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=begin, name="opening", daemon=True).start()
         yield
+        ended.set()
         queue.close()
 
     app = FastAPI(title="Convscope", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache
+from threading import Event
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from convscope.atlas import Atlas
@@ -34,6 +36,14 @@ class Desk:
         """What the page asks for first."""
         forms = [form_of(name, technique) for name, technique in TECHNIQUES.items()]
         return overview(self.atlas, self.note, forms)
+
+    def prepare(self, ended: Event) -> None:
+        """Makes the answers on layers before anybody asks, as many as are kept, until the server ends."""
+        for name in self.atlas.layers[:KEPT]:
+            if ended.is_set():
+                return
+            self.layer(name)
+            self.units(name)
 
 
 def kept(request: Request, content: bytes, media: str, tag: str) -> Response:
@@ -103,6 +113,14 @@ def browsing(desk: Desk) -> APIRouter:
         row = desk.live.row(image)
         tag = str(desk.atlas.images["content"][row].as_py())[:32]
         return kept(request, desk.atlas.store.packed(row), "image/webp", tag)
+
+    @routes.get("/pictures", response_class=Response)
+    def pictures(rows: Annotated[str, Query(max_length=500)]) -> Response:
+        """Images as the network sees them, rows "3,17": the bytes of a WebP file each, as row3 …, packed arrays."""
+        found = {f"row{row}": desk.atlas.store.packed(row) for row in map(desk.live.row, rows.split(","))}
+        return Response(
+            pack_arrays({name: np.frombuffer(one, np.uint8) for name, one in found.items()}), media_type=BYTES
+        )
 
     @routes.get("/skipped")
     def skipped() -> list[list[str]]:
