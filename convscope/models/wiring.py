@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import fx
 
 from convscope.models.graph import Graph
-from convscope.models.layers import Layer
+from convscope.models.layers import Layer, holds_tensors
 
 INPUT = "input"  # stands for the image itself
 
@@ -16,8 +16,8 @@ def wiring(graph: Graph, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
     reached: dict[fx.Node, tuple[str, ...]] = {graph.pixels: (INPUT,)}
     found = {}
     for node in graph.nodes:
-        if node not in graph.from_pixels:
-            continue
+        if node not in graph.from_pixels or not holds_tensors(node):
+            continue  # what is made of the weights alone, or a number such as that of the images
         sources = [name for source in node.all_input_nodes for name in reached.get(source, ())]
         if node in names:
             found[names[node]] = tuple(dict.fromkeys(sources))

@@ -45,5 +45,6 @@ def test_every_layer_is_reached_from_the_image(name: str) -> None:
     for layer, sources in found.items():
         assert sources, layer
         assert all(place[source] < place[layer] for source in sources)
+    assert all(INPUT not in sources for layer, sources in found.items() if place[layer] > 1)  # only the first reads it
     if "resnet18" in name:
         assert found["layer2.0/add#1"] == ("layer2.0.bn2", "layer2.0.downsample")

@@ -29,6 +29,7 @@ def address(atlas: Atlas) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     until(lambda: server.started)
+    until(lambda: "opening" not in {one.name for one in threading.enumerate()})  # Hypothesis is for one thread
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()

@@ -19,7 +19,6 @@ from convscope import __version__, registry
 from convscope.atlas import Atlas
 from convscope.errors import BadAddress, BadAtlas, BadOption, ConvscopeError, UnknownLayer, UnreadableImage
 from convscope.faces.web.browsing import Desk, browsing
-from convscope.faces.web.forms import WrongOption
 from convscope.faces.web.guard import Guard
 from convscope.faces.web.jobs import JobQueue
 from convscope.faces.web.live import LiveNet, NotLive, Unknown
@@ -87,8 +86,9 @@ def answer_errors(app: FastAPI) -> None:
 
     def problem(_: Request, error: ConvscopeError) -> JSONResponse:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 422)
-        field = {"field": error.field} if isinstance(error, WrongOption) else {}
-        return JSONResponse({"problem": error.problem, "hint": error.hint, **field}, status)
+        field = getattr(error, "field", "")  # of the request, where one is known
+        said = {"problem": error.problem, "hint": error.hint} | ({"field": field} if field else {})
+        return JSONResponse(said, status)
 
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]

@@ -15,6 +15,7 @@ from convscope.technique import refusal
 SELECTED = frozenset(["image", "image_a", "image_b", "layer", "target"])  # what the page's selection gives
 SUPPLIED = frozenset(["net", "watch", "atlas"])  # what the server gives; a page names no files
 KINDS: Mapping[type, str] = {bool: "flag", int: "integer", float: "number", str: "text"}
+BOUNDS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
 Technique = Callable[..., Any]
 
 
@@ -57,25 +58,41 @@ def names_files(hint: Any) -> bool:
 
 
 def option_of(parameter: inspect.Parameter, hint: Any) -> dict[str, Any]:
-    """One option: its kind, default, choices and range, and its own words."""
-    kind, notes = (get_args(hint)[0], get_args(hint)[1:]) if get_origin(hint) is Annotated else (hint, ())
-    fields = [note for note in notes if isinstance(note, FieldInfo)]
+    """One option: its kind, default, choices and range, its own words, and whether it may be nothing."""
+    kind, fields, optional = unwrapped(hint)
     found: dict[str, Any] = {
         "name": parameter.name,
         "description": next((one.description for one in fields if one.description), ""),
         "default": None if parameter.default is inspect.Parameter.empty else plain(parameter.default),
+        **bounds(fields),
     }
-    for limit in (limit for one in fields for limit in one.metadata):
-        for bound, name in (("ge", "minimum"), ("gt", "minimum"), ("le", "maximum"), ("lt", "maximum")):
-            if hasattr(limit, bound):
-                found[name] = getattr(limit, bound)
-    if get_origin(kind) in (Union, UnionType):
-        kind = next(part for part in get_args(kind) if part is not type(None))
+    if optional:
+        found["optional"] = True
     if get_origin(kind) is Literal:
         return found | {"kind": "choice", "choices": list(get_args(kind))}
     if get_origin(kind) in (tuple, list):
-        return found | {"kind": "list"}
+        item, notes, _ = unwrapped(next(iter(get_args(kind)), str))
+        return found | {"kind": "list", "items": {"kind": KINDS.get(item, "text"), **bounds(notes)}}
     return found | {"kind": KINDS.get(kind, "text")}
+
+
+def unwrapped(hint: Any) -> tuple[Any, list[FieldInfo], bool]:
+    """A type without its notes and its None; the notes; whether it may be None."""
+    fields, optional = [], False
+    while get_origin(hint) in (Annotated, Union, UnionType):
+        if get_origin(hint) is Annotated:
+            fields += [note for note in get_args(hint)[1:] if isinstance(note, FieldInfo)]
+            hint = get_args(hint)[0]
+        else:
+            optional = optional or type(None) in get_args(hint)
+            hint = next(part for part in get_args(hint) if part is not type(None))
+    return hint, fields, optional
+
+
+def bounds(fields: list[FieldInfo]) -> dict[str, Any]:
+    """The range of a number; what is above or below an end does not hold the end itself."""
+    limits = [limit for one in fields for limit in one.metadata]
+    return {name: getattr(limit, key) for limit in limits for key, name in BOUNDS.items() if hasattr(limit, key)}
 
 
 def plain(value: Any) -> Any:

@@ -89,6 +89,7 @@ class Job:
     ended: float = 0.0
     stop_asked: bool = False
     version: int = 0
+    previews: int = 0  # how many were drawn
 
     @property
     def ongoing(self) -> bool:
@@ -106,7 +107,7 @@ class Job:
         plain = ("id", "technique", "title", "state", "done", "total", "unit", "said", "problem", "hint")
         seconds = (self.ended or time.monotonic()) - self.began if self.began else 0.0
         path = f"api/jobs/{self.id}/panels"
-        marked = f"?preview={self.version}" if self.ongoing else ""  # a preview's pictures change
+        marked = f"?preview={self.previews}" if self.ongoing else ""  # a preview's pictures change
         panels = [
             {
                 key: f"{value}{marked}" if key == "picture" else value
@@ -139,6 +140,7 @@ class JobWatch(Watch):
         if time.monotonic() - self.previewed > PREVIEWS:
             with DRAWING:
                 self.job.panels = [drawn(panel) for panel in draw(result)]
+            self.job.previews += 1
             self.previewed = time.monotonic()
         self._changed()
 

@@ -30,7 +30,7 @@ def saving(app: FastAPI, desk: Desk) -> APIRouter:
         """One HTML file of a view; what it did not ask for is not in it."""
         recorded, total = Recorded(view.address), 0
         for path in dict.fromkeys(view.paths):
-            if path.endswith("/events") or path == "api/live":
+            if path.split("?")[0].endswith("/events") or path == "api/live":
                 continue
             status, media, content = await answer(app, path)
             if status != 200:

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from convscope.errors import UnreadableImage
+from convscope.errors import ConvscopeError, UnreadableImage
 from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.web.browsing import BYTES, NOT_FOUND, Desk, kept
 from convscope.faces.web.forms import SELECTED, checked_options, parameters, schema_of
@@ -24,6 +25,7 @@ from convscope.watch import Watch
 
 BEAT = 0.1  # seconds between two looks at a job
 ALIVE = 15.0  # seconds after which a silent stream says that it is still there
+LONGEST = 10_000  # characters that name jobs
 FORMS = {"png": "image/png", "html": "text/html", "npz": BYTES}
 REFUSED: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
@@ -76,6 +78,11 @@ def working(desk: Desk, queue: JobQueue, techniques: Techniques) -> APIRouter:
         """All jobs that are kept, the oldest first."""
         return [job.described() for job in list(queue.jobs.values())]
 
+    @routes.get("/jobs/events", response_class=StreamingResponse)
+    def events_of_several(ids: Annotated[str, Query(min_length=1, max_length=LONGEST)]) -> StreamingResponse:
+        """Several jobs in one stream, ids with commas between them: each at every change, until all have ended."""
+        return stream(queue, list(dict.fromkeys(ids.split(","))))
+
     @routes.get("/jobs/{name}")
     def job(name: str) -> dict[str, Any]:
         """A job: its state, progress, and the panels of its result."""
@@ -91,8 +98,7 @@ def working(desk: Desk, queue: JobQueue, techniques: Techniques) -> APIRouter:
     @routes.get("/jobs/{name}/events", response_class=StreamingResponse)
     def events(name: str) -> StreamingResponse:
         """Server-sent events, the job as JSON at every change, until it has ended."""
-        found = queue.get(name)
-        return StreamingResponse(changes(found), media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return stream(queue, [queue.get(name).id])
 
     @routes.get("/jobs/{name}/panels/{number}.png", response_class=Response)
     def panel(
@@ -136,14 +142,15 @@ def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body:
     for part in (part for part in known if part in SELECTED):
         if part not in body and known[part].default is not known[part].empty:
             continue
-        text = need(body, part)
-        if part.startswith("image"):
-            given[part] = desk.live.picture(text)
-            key[part] = sha256(desk.live.pixels(text).tobytes()).hexdigest(), given[part].filename
-        else:
-            given[part] = key[part] = text
-    if "layer" in given:
-        net.layer(given["layer"])
+        with named(part):
+            text = need(body, part)
+            if part.startswith("image"):
+                given[part] = desk.live.picture(text)
+                key[part] = sha256(desk.live.pixels(text).tobytes()).hexdigest(), given[part].filename
+            else:
+                given[part] = key[part] = text
+            if part == "layer":
+                net.layer(text)
     supplied: dict[str, Any] = {"atlas": desk.atlas.folder} if "atlas" in known and fits(desk, given) else {}
     words = [str(getattr(value, "filename", value)) for value in given.values()]
     words += [f"{option} = {value}" for option, value in options.items() if value != known[option].default]
@@ -157,6 +164,16 @@ def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body:
     return queue.submit(key, ", ".join(words), work)
 
 
+@contextmanager
+def named(field: str) -> Iterator[None]:
+    """Problems in it are those of this field of the request."""
+    try:
+        yield
+    except ConvscopeError as error:
+        error.field = field  # type: ignore[attr-defined]
+        raise
+
+
 def fits(desk: Desk, given: Mapping[str, Any]) -> bool:
     """Whether the atlas can tell which units of the asked layer are dead."""
     net, store = desk.live.net, desk.atlas.store
@@ -165,21 +182,37 @@ def fits(desk: Desk, given: Mapping[str, Any]) -> bool:
     return first in store.followed and layer.node is not net.output_layer.node and layer.rectified
 
 
-async def changes(job: Job) -> AsyncIterator[str]:
-    """The job at every change; ends with it. A listener that goes away ends only this."""
-    version, quiet = -1, 0.0
+def stream(queue: JobQueue, names: list[str]) -> StreamingResponse:
+    """The changes of jobs as server-sent events."""
+    return StreamingResponse(
+        changes(queue, names), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+async def changes(queue: JobQueue, names: list[str]) -> AsyncIterator[str]:
+    """Each job at every change, until all have ended. A listener that goes away ends only this."""
+    told: dict[str, tuple[Job, int]] = {}
+    following, quiet = list(names), 0.0
     while True:
-        ongoing = job.ongoing
-        if job.version != version:
-            version, quiet = job.version, 0.0
-            yield f"data: {json.dumps(job.described())}\n\n"
-        elif quiet > ALIVE:
+        quiet += BEAT
+        for name in list(following):
+            held = told.get(name, (None, -1))
+            job = queue.jobs.get(name) or held[0]  # one that was stopped may run again under its name
+            if job is None or not job.ongoing:
+                following.remove(name)
+            now = None if job is None else (job, job.version)
+            if job is None or now != held:
+                quiet = 0.0
+                answer = {"id": name, "state": "lost"} if job is None else job.described()
+                yield f"data: {json.dumps(answer)}\n\n"
+            if now is not None:
+                told[name] = now
+        if not following:
+            return
+        if quiet > ALIVE:
             quiet = 0.0
             yield ": still here\n\n"
-        if not ongoing:
-            return
         await asyncio.sleep(BEAT)
-        quiet += BEAT
 
 
 def panel_of(queue: JobQueue, name: str, number: int) -> Drawn:

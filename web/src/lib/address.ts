@@ -41,13 +41,18 @@ export function format({ view, layer, unit, image, place, options }: Selection):
   return `#/${view}${text ? `?${text}` : ""}`;
 }
 
-// A change of layer forgets unit and place, a change of unit or image the place, a change of view its options.
+const LASTING = ["jobs"]; // options that a change of view keeps: results are not lost on the way
+
+// A change of layer forgets unit and place, a change of image the place, a change of view its options.
 export function changed(now: Selection, change: Partial<Selection>): Selection {
   const next = { ...now, ...change };
   if (change.layer !== undefined && change.layer !== now.layer && change.unit === undefined) next.unit = null;
   const moved = next.layer !== now.layer || next.image !== now.image;
   if (moved && change.place === undefined) next.place = null;
-  if (next.view !== now.view && change.options === undefined) next.options = {};
+  if (next.view !== now.view) {
+    const lasting = Object.entries(now.options).filter(([name]) => LASTING.includes(name));
+    next.options = { ...Object.fromEntries(lasting), ...change.options };
+  }
   return next;
 }
 

@@ -16,7 +16,7 @@ export const paths = {
   uploads: "api/uploads", // POST the file's bytes, ?name=
   maps: (image: string, layer: string) => `api/maps?image=${part(image)}&layer=${part(layer)}`, // arrays maps (C, H, W)
   fields: (layer: string, unit: number) => `api/fields?layer=${part(layer)}&unit=${unit}`, // arrays rows (H, 2), columns (W, 2)
-  weights: (layer: string, unit: number) => `api/weights?layer=${part(layer)}&unit=${unit}`, // see weights.ts
+  weights: (layer: string, unit: number) => `api/weights?layer=${part(layer)}&unit=${unit}`, // see Feeding
   run: (technique: string) => `api/run/${part(technique)}`, // POST
   jobs: "api/jobs",
   job: (id: string) => `api/jobs/${part(id)}`,

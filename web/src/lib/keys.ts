@@ -20,11 +20,16 @@ export const listed = (): Key[] => [...groups.values()].flat();
 
 export function pressed(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (document.querySelector("dialog[open]") && event.key !== "?") return;
+  if ((event.key === "Enter" || event.key === " ") && takesEnter(event.target)) return;
   const found = listed().reverse().find(({ keys }) => keys.includes(event.key));
   if (!found) return;
   event.preventDefault();
   found.act(event);
 }
+
+// Links and buttons that have the focus act themselves.
+const takesEnter = (target: EventTarget | null): boolean => target instanceof Element && target.closest("a, button, summary, input, [role=button]") !== null;
 
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) &&

@@ -2,6 +2,8 @@
 
 import { paths } from "./api";
 import { unpack, type Arrays } from "./arrays";
+import { Problem } from "./problem";
+import { recording } from "./recording.svelte";
 import { select } from "./select";
 import type { ImagePage } from "./types";
 
@@ -12,15 +14,9 @@ export interface Source {
   url(path: string): string; // of a picture
   note(path: string): void; // it is a part of the view, though it is asked for elsewhere
   readonly start: string; // the address to open at where none is given
-  used(): string[]; // the paths that the present view asked for: what an offline file of it has to hold
-  forget(): void; // a new view begins
 }
 
-export class Problem extends Error {
-  constructor(message: string, readonly hint = "", readonly status = 0) {
-    super(message);
-  }
-}
+export { Problem };
 
 export interface Recorded {
   start: string; // the address that the file opens at
@@ -31,7 +27,6 @@ export interface Recorded {
 class Server implements Source {
   readonly offline = false;
   readonly start = "#/net";
-  readonly #asked = new Set<string>();
   readonly #kept = new Map<string, Promise<unknown>>();
 
   json<T>(path: string): Promise<T> {
@@ -43,28 +38,20 @@ class Server implements Source {
   }
 
   url(path: string): string {
-    this.#asked.add(path);
+    recording.note(path);
     return path;
   }
 
   note(path: string): void {
-    this.#asked.add(path);
-  }
-
-  used(): string[] {
-    return [paths.atlas, ...this.#asked];
-  }
-
-  forget(): void {
-    this.#asked.clear();
+    recording.note(path);
   }
 
   // An atlas does not change, so an answer is kept; at most KEPT of them, the oldest are forgotten.
   #once(path: string, read: (answer: Response) => Promise<unknown>): Promise<unknown> {
-    this.#asked.add(path);
+    recording.note(path);
     const known = this.#kept.get(path);
     if (known) return known;
-    const found = ask(path).then(read);
+    const found = recording.wait(ask(path).then(read));
     if (path !== paths.live) {
       this.#kept.set(path, found);
       found.catch(() => this.#kept.delete(path));
@@ -107,14 +94,12 @@ class Offline implements Source {
     return this.recorded.files[path] ?? "data:,";
   }
 
-  note(): void {}
-
-  used(): string[] {
-    return [];
+  note(): void {
+    void recording.round;
   }
-
-  forget(): void {}
 }
+
+export const UNREACHABLE = "unreachable"; // event: the server did not answer
 
 // The answer to a request, or a Problem with the server's own words.
 export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
@@ -123,6 +108,7 @@ export async function ask(path: string, options: RequestInit = {}): Promise<Resp
     answer = await fetch(path, options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
+    globalThis.dispatchEvent?.(new Event(UNREACHABLE));
     throw new Problem("The server does not answer.", "Is `convscope serve` still running?");
   }
   if (answer.ok) return answer;
