@@ -19,9 +19,10 @@ def example(
     *,
     window: Annotated[int, Field(ge=1, le=64, description="side, px")] = 32,
     fill: Annotated[Literal["zero", "mean"] | None, Field(description="a colour")] = None,
-    share: float = 0.5,
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    count: Annotated[int, Field(ge=2)] | None = 5,
     again: bool = False,
-    units: tuple[int, ...] = (1, 2),
+    units: tuple[Annotated[int, Field(ge=0)], ...] = (1, 2),
     weights: Path | None = None,
     folders: tuple[Path, ...] = (),
     watch: object = None,
@@ -37,10 +38,24 @@ def test_a_form_is_the_signature() -> None:
     assert (form["name"], form["summary"], form["takes"]) == ("example", "What it does.", ["image", "target"])
     assert form["options"] == [
         {"name": "window", "kind": "integer", "description": "side, px", "default": 32, "minimum": 1, "maximum": 64},
-        {"name": "fill", "kind": "choice", "description": "a colour", "default": None, "choices": ["zero", "mean"]},
-        {"name": "share", "kind": "number", "description": "", "default": 0.5},
+        {
+            "name": "fill",
+            "kind": "choice",
+            "description": "a colour",
+            "default": None,
+            "choices": ["zero", "mean"],
+            "optional": True,
+        },
+        {"name": "share", "kind": "number", "description": "", "default": 0.5, "above": 0, "below": 1},
+        {"name": "count", "kind": "integer", "description": "", "default": 5, "minimum": 2, "optional": True},
         {"name": "again", "kind": "flag", "description": "", "default": False},
-        {"name": "units", "kind": "list", "description": "", "default": [1, 2]},
+        {
+            "name": "units",
+            "kind": "list",
+            "description": "",
+            "default": [1, 2],
+            "items": {"kind": "integer", "minimum": 0},
+        },
     ]  # neither files nor what the server gives
 
 
@@ -64,7 +79,7 @@ def test_options_are_checked_before_anything_runs() -> None:
 def test_the_schema_names_what_is_needed() -> None:
     schema = schema_of("example", example)
     assert schema["required"] == ["image"]
-    assert set(schema["properties"]) == {"image", "target", "window", "fill", "share", "again", "units"}
+    assert set(schema["properties"]) == {"image", "target", "window", "fill", "share", "count", "again", "units"}
     assert schema["properties"]["window"]["maximum"] == 64
 
 

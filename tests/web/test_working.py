@@ -162,6 +162,15 @@ def test_wrong_options_are_named(client: TestClient, body: dict[str, object], wo
     assert word in answer.json()["problem"] + answer.json()["hint"]
 
 
+def test_what_is_wrong_with_the_selection_has_its_field(client: TestClient) -> None:
+    for body, field in (
+        ({"image": "99", "layer": "1"}, "image"),
+        ({"image": "0", "layer": "conv"}, "layer"),
+        ({"image": "0"}, "layer"),
+    ):
+        assert client.post("/api/run/activations", json=body).json()["field"] == field
+
+
 @pytest.mark.parametrize("image", ["/etc/passwd", "../../etc/passwd", "upload-x", "99", "-1", HOSTILE_FILE])
 def test_an_image_is_never_a_path(client: TestClient, image: str) -> None:
     answer = client.post("/api/run/activations", json={"image": image, "layer": "1"})
@@ -210,6 +219,60 @@ def test_progress_is_streamed_and_a_job_can_be_stopped(client: TestClient) -> No
     release.set()
     assert finished(client, again)["state"] == "done"
     assert {one["id"] for one in client.get("/api/jobs").json()} >= {again["id"], waiting["id"]}
+
+
+def test_several_jobs_share_a_stream_that_ends_by_itself(client: TestClient) -> None:
+    release.clear()
+    first, second = (
+        client.post("/api/run/patient", json={"image": image, "layer": "4"}).json()["id"] for image in ("1", "2")
+    )
+    seen: list[dict[str, object]] = []
+    with client.stream("GET", "/api/jobs/events", params={"ids": f"{first},{second},nothing"}) as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        for line in events.iter_lines():
+            if line.startswith("data: "):
+                seen.append(json.loads(line[6:]))
+                if len(seen) == 6:
+                    release.set()
+    assert [one["state"] for one in seen if one["id"] == "nothing"] == ["lost"]
+    for name in (first, second):
+        states = [one["state"] for one in seen if one["id"] == name]
+        assert (states[-1], states.count("done")) == ("done", 1)
+    assert {one["state"] for one in seen if one["id"] == second} >= {"waiting", "done"}
+    assert client.get("/api/jobs/events").status_code == 422
+    assert (
+        client.get("/api/jobs/events", params={"ids": "nothing"}).text == 'data: {"id": "nothing", "state": "lost"}\n\n'
+    )
+
+
+def test_a_stream_follows_a_job_that_runs_again(client: TestClient) -> None:
+    release.clear()
+    body = {"image": "5", "layer": "4"}
+    job = client.post("/api/run/patient", json=body).json()["id"]
+    seen: list[dict[str, object]] = []
+    with client.stream("GET", "/api/jobs/events", params={"ids": job}) as events:
+        for line in events.iter_lines():
+            if line.startswith("data: "):
+                seen.append(json.loads(line[6:]))
+                if len(seen) == 1:  # between two beats
+                    client.post(f"/api/jobs/{job}/stop")
+                    client.post("/api/run/patient", json=body)
+                    release.set()
+    assert seen[-1]["state"] in ("done", "stopped")
+    assert finished(client, {"id": job})["state"] == "done"
+
+
+def test_a_preview_has_its_picture_until_the_next_one(client: TestClient) -> None:
+    release.clear()
+    job = client.post("/api/run/patient", json={"image": "4", "layer": "4"}).json()["id"]
+    until(lambda: client.get(f"/api/jobs/{job}").json()["panels"])
+    first = client.get(f"/api/jobs/{job}").json()
+    until(lambda: client.get(f"/api/jobs/{job}").json()["done"] > first["done"] + 5)
+    assert first["panels"][0]["picture"].endswith(".png?preview=1")
+    later = client.get(f"/api/jobs/{job}").json()["panels"][0]["picture"]
+    assert later.endswith(("preview=1", "preview=2"))  # one a second, though it says something 100 times a second
+    release.set()
+    assert "?" not in finished(client, {"id": job})["panels"][0]["picture"]  # type: ignore[index]
 
 
 def test_a_listener_that_goes_away_ends_nothing(client: TestClient) -> None:

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convscope.errors import ConvscopeError
+from convscope.faces.web.drawing import Drawn, drawn_panels, weight
 from convscope.faces.web.live import Unknown
-from convscope.render.draw import draw
-from convscope.render.figure import Panel
-from convscope.render.pixels import png_bytes
-from convscope.render.scales import colours_of, rescaled
 from convscope.technique import Result
 from convscope.watch import Watch
 
 KEPT = 512 * 1024**2  # bytes of results and pictures
 JOBS = 500
+WAITING = 50  # jobs that may wait
 PREVIEWS = 1.0  # seconds between two of them
-DRAWING = threading.Lock()  # fonts and charts are drawn by one thread at a time
+PATIENCE = 2.0  # seconds that a running job has when the server ends
 
 Work = Callable[[Watch], Result]
 
@@ -32,40 +30,8 @@ class Stopped(ConvscopeError):
     """A job that somebody stopped."""
 
 
-@dataclass(eq=False)
-class Drawn:
-    """A panel with its picture for light paper, 2 device px a CSS px."""
-
-    panel: Panel
-    size: tuple[float, float]  # width and height, CSS px
-    png: bytes
-
-    def described(self, path: str) -> dict[str, Any]:
-        """As JSON, with the paths of picture and numbers."""
-        colours = colours_of(self.panel)
-        return {
-            "kind": self.panel.kind,
-            "title": self.panel.title,
-            "caption": self.panel.caption,
-            "width": self.size[0],
-            "height": self.size[1],
-            "picture": f"{path}.png",
-            "numbers": f"{path}.json",
-            "scale": None
-            if colours is None
-            else {
-                "quantity": colours.quantity,
-                "low": colours.low,
-                "high": colours.high,
-                "signed": colours.signed,
-            },
-        }
-
-
-def drawn(panel: Panel) -> Drawn:
-    """A panel, drawn."""
-    picture = panel.picture(2.0)
-    return Drawn(panel, (picture.width / 2, picture.height / 2), png_bytes(picture))
+class Busy(ConvscopeError):
+    """A job that comes while too many wait."""
 
 
 @dataclass(eq=False)
@@ -75,7 +41,7 @@ class Job:
     id: str
     technique: str
     title: str
-    work: Work = field(repr=False)
+    work: Work | None = field(repr=False)  # until it has ended: it holds image and net
     state: str = "waiting"  # running, done, failed, stopped
     done: int = 0
     total: int = 0
@@ -89,6 +55,7 @@ class Job:
     ended: float = 0.0
     stop_asked: bool = False
     version: int = 0
+    bytes: int = 0  # that it keeps in memory once it has ended, about
     previews: int = 0  # how many were drawn
 
     @property
@@ -96,11 +63,11 @@ class Job:
         """Whether something of it will still change."""
         return self.state in ("waiting", "running")
 
-    @property
-    def bytes(self) -> int:
-        """What it keeps in memory, about."""
-        arrays = self.result.arrays().values() if self.result is not None else ()
-        return sum(array.nbytes for array in arrays) + sum(len(one.png) for one in self.panels)
+    def end(self, state: str) -> None:
+        """The last change; what is not needed any more is let go."""
+        self.work, self.ended = None, time.monotonic()
+        self.state = state
+        self.version += 1
 
     def described(self) -> dict[str, Any]:
         """As JSON."""
@@ -138,8 +105,7 @@ class JobWatch(Watch):
     def preview(self, result: object) -> None:
         """Draws what is known so far, at most once a second."""
         if time.monotonic() - self.previewed > PREVIEWS:
-            with DRAWING:
-                self.job.panels = [drawn(panel) for panel in draw(result)]
+            self.job.panels = drawn_panels(result)
             self.job.previews += 1
             self.previewed = time.monotonic()
         self._changed()
@@ -163,18 +129,21 @@ class JobQueue:
         self.waiting: deque[Job] = deque()
         self.changed = threading.Condition()
         self.closed = False
+        self.ended = threading.Event()  # streams of progress end with it
         self.thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self.thread.start()
 
     def submit(self, key: Mapping[str, Any], title: str, work: Work) -> Job:
-        """A new job; or the one with an equal key, if that is waiting, running or done."""
+        """A new job; or the one with an equal key, if that is waiting, running or done. Busy where too many wait."""
         text = json.dumps(key, sort_keys=True, default=str)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         with self.changed:
             known = self.jobs.get(name)
-            if known is not None and (known.ongoing or known.state == "done") and not known.stop_asked:
+            if known is not None and (known.state == "done" or (known.ongoing and not known.stop_asked)):
                 self.jobs.move_to_end(name)
                 return known
+            if len(self.waiting) >= WAITING:
+                raise Busy(f"{WAITING} jobs are waiting already", "stop some of them, or wait until some have ended")
             job = Job(name, str(key["technique"]), title, work)
             self.jobs[name] = job
             self.jobs.move_to_end(name)
@@ -199,18 +168,20 @@ class JobQueue:
             job.stop_asked = True
             if job in self.waiting:
                 self.waiting.remove(job)
-                job.state = "stopped"
+                job.end("stopped")
             job.version += 1
 
     def close(self) -> None:
-        """Ends the thread after asking what runs to stop."""
+        """Ends the thread: what waits is stopped, what runs is asked to stop; one that does not listen runs on."""
+        self.ended.set()
         with self.changed:
             self.closed = True
+            while self.waiting:
+                self.waiting.popleft().end("stopped")
             for job in self.jobs.values():
                 job.stop_asked = job.stop_asked or job.ongoing
-            self.waiting.clear()
             self.changed.notify_all()
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=PATIENCE)
 
     def _run(self) -> None:
         while True:
@@ -238,31 +209,21 @@ class JobQueue:
 
 def perform(job: Job) -> None:
     """Runs a job; whatever happens in it becomes its answer, and the queue lives on."""
+    assert job.work is not None
     state = "failed"
     try:
         job.result = job.work(JobWatch(job))
-        with DRAWING:
-            job.panels = [drawn(panel) for panel in draw(job.result)]
+        job.panels = drawn_panels(job.result)
+        job.bytes = weight(job.result, job.panels)
         state = "done"
     except Stopped:
         state = "stopped"
     except ConvscopeError as error:
         job.problem, job.hint = error.problem, error.hint
-    except Exception as error:  # noqa: BLE001  (a crash in a technique is an answer)
+    except BaseException as error:  # noqa: BLE001  (a crash in a technique is an answer, even sys.exit)
         traceback.print_exc(file=sys.stderr)
         job.problem = f"{job.technique} failed: {type(error).__name__}: {str(error)[:400]}"
         job.hint = "the whole trace is in the terminal of `convscope serve`"
-    job.ended = time.monotonic()
-    job.state = state
-    job.version += 1
-
-
-def panel_png(one: Drawn, dark: bool, low: float | None, high: float | None) -> bytes:
-    """A panel's picture on light or dark paper, and on another scale where one is given."""
-    if low is None or high is None:
-        if not dark:
-            return one.png
-        with DRAWING:
-            return png_bytes(one.panel.picture(2.0, True))
-    with DRAWING:
-        return png_bytes(rescaled(one.panel, low, high).picture(2.0, dark))
+    if state != "done":
+        job.result, job.bytes = None, weight(None, job.panels)
+    job.end(state)

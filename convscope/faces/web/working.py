@@ -191,17 +191,16 @@ def stream(queue: JobQueue, names: list[str]) -> StreamingResponse:
 
 async def changes(queue: JobQueue, names: list[str]) -> AsyncIterator[str]:
     """Each job at every change, until all have ended. A listener that goes away ends only this."""
-    told: dict[str, tuple[Job, int]] = {}
+    told: dict[str, tuple[Job, int, bool]] = {}
     following, quiet = list(names), 0.0
     while True:
         quiet += BEAT
         for name in list(following):
-            held = told.get(name, (None, -1))
-            job = queue.jobs.get(name) or held[0]  # one that was stopped may run again under its name
-            if job is None or not job.ongoing:
+            job = queue.jobs.get(name) or (told[name][0] if name in told else None)  # a stopped one may run again
+            now = None if job is None else (job, job.version, job.ongoing)
+            if now is None or not now[2]:
                 following.remove(name)
-            now = None if job is None else (job, job.version)
-            if job is None or now != held:
+            if job is None or now != told.get(name):
                 quiet = 0.0
                 answer = {"id": name, "state": "lost"} if job is None else job.described()
                 yield f"data: {json.dumps(answer)}\n\n"

@@ -20,7 +20,7 @@ export const paths = {
   run: (technique: string) => `api/run/${part(technique)}`, // POST
   jobs: "api/jobs",
   job: (id: string) => `api/jobs/${part(id)}`,
-  events: (id: string) => `api/jobs/${part(id)}/events`, // server-sent, one Job each
+  events: (ids: readonly string[]) => `api/jobs/events?ids=${ids.map(part).join(",")}`, // server-sent: a Job, or {id, state: "lost"}
   stop: (id: string) => `api/jobs/${part(id)}/stop`, // POST
   saved: (id: string, form: "png" | "html" | "npz") => `api/jobs/${part(id)}/result.${form}`,
 };

@@ -175,15 +175,22 @@ export interface Upload {
   top: [number, number | null][];
 }
 
+export interface Range {
+  minimum?: number;
+  maximum?: number;
+  above?: number; // like minimum and maximum, without the end itself
+  below?: number;
+}
+
 // One option of a technique, as a form shows it.
-export interface Option {
+export interface Option extends Range {
   name: string;
   kind: "integer" | "number" | "choice" | "flag" | "text" | "list";
   description: string;
   default: unknown;
   choices?: (string | number)[];
-  minimum?: number;
-  maximum?: number;
+  optional?: boolean; // whether it may be nothing
+  items?: Range & { kind: "integer" | "number" | "flag" | "text" }; // of a list
 }
 
 export interface Form {
