@@ -12,6 +12,7 @@ import torch
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
 from benchmarks.opening import opening
+from benchmarks.page import showing
 from benchmarks.timing import interleaved
 
 
@@ -92,3 +93,4 @@ if __name__ == "__main__":
     building(options.batch)
     decoding()
     learning()
+    showing(5_000)  # of 50,000, which are made in minutes, it is `python -m benchmarks.page`

@@ -201,6 +201,7 @@ def demo(
         bool | None, Parameter(negative="--no-serve", help="show the page at the end; default: where a terminal is")
     ] = None,
     port: Annotated[int | None, Parameter(help="of the page; default: a free one, which is printed")] = None,
+    browser: Annotated[bool, Parameter(negative="--no-browser", help="--no-browser opens none")] = True,
     device: DeviceName = None,
 ) -> None:
     """Photos that installed packages ship → an atlas, a report and the page, with real weights, without a download."""
@@ -214,7 +215,7 @@ def demo(
         from convscope.faces.web.live import LiveNet
         from convscope.faces.web.serve import serve as run_server
 
-        run_server(atlas, LiveNet(atlas, lambda: found), note=note, port=port, say=words)
+        run_server(atlas, LiveNet(atlas, lambda: found), note=note, port=port, browser=browser, say=words)
 
 
 def words(text: str) -> None:

@@ -22,15 +22,18 @@ class Recorded:
     start: str
     answers: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    kept: int = 0  # bytes of what was added, as the file will hold it, about
 
     def add(self, path: str, media: str, content: bytes) -> None:
         """Keeps an answer."""
         if media == "application/json":
             self.answers[path] = json.loads(content)
+            self.kept += len(content)
             return
         if media == "application/octet-stream":
             media, content = "application/gzip", gzip.compress(content, 6, mtime=0)
         self.files[path] = f"data:{media};base64,{base64.b64encode(content).decode()}"
+        self.kept += len(self.files[path])
 
 
 def offline_page(title: str, recorded: Recorded) -> str:

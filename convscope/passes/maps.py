@@ -28,7 +28,7 @@ def write_maps(atlas: Path, net: Net, table: pa.Table) -> dict[str, Any]:
     """Writes maps/I/L.npy (units, rows, columns) for image I and layer L; gives what the manifest says of them."""
     rows = sample_rows(table)
     layers = [name for name in net.watched_layers if net.layer(name).spatial]
-    scales: list[list[list[float]]] = []
+    scales: list[list[list[float] | None]] = []
     for number, row in enumerate(rows):
         pixels = to_pixels(unpack_picture(atlas, table, row)[None])
         with torch.inference_mode():
@@ -74,9 +74,14 @@ def reduced(maps: Tensor) -> Tensor:
     return torch.where(high >= -low, high, low)
 
 
-def as_bytes(maps: Tensor) -> tuple[NDArray[np.uint8], list[float]]:
-    """Bytes, and the values [low, high] that 0 and 255 stand for: 0 … max, or symmetric about 0 where signed."""
+def as_bytes(maps: Tensor) -> tuple[NDArray[np.uint8], list[float] | None]:
+    """Bytes, and the values [low, high] that 0 and 255 stand for: 0 … max, or symmetric about 0 where signed.
+
+    No scale, and zeros, where a value is infinite or no number.
+    """
     high, low = float(maps.max()), float(maps.min())
+    if not np.isfinite(high - low):
+        return np.zeros(maps.shape, np.uint8), None
     limit = max(high, -low)
     bottom = -limit if low < 0 else 0.0
     span = (limit - bottom) or 1.0

@@ -37,7 +37,7 @@ class AtlasStore:
         if (
             not isinstance(net, dict)
             or not {"name", "layers", "labels", "output"} <= set(net)
-            or "folds" not in self.manifest
+            or not all(isinstance(self.manifest.get(part), dict) for part in ("folds", "maps", "filters"))
         ):
             raise BadAtlas(
                 f"the manifest of {folder} is broken", "copy the whole folder again, or build the atlas again"

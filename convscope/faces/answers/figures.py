@@ -55,14 +55,17 @@ def describe_filters(atlas: Atlas, name: str) -> dict[str, Any] | None:
 
 
 def describe_maps(atlas: Atlas, name: str) -> list[dict[str, Any]]:
-    """For each sample image the grid of a layer's maps on one scale; none for vectors."""
+    """For each sample image the grid of a layer's maps on one scale; none for vectors and for what is not finite."""
     kept = atlas.store.manifest["maps"]
     if name not in kept["layers"]:
         return []
     position = kept["layers"].index(name)
     levels, found = np.arange(256, dtype=np.float32) / 255, []
     for number, row in enumerate(kept["rows"]):
-        low, high = kept["scales"][number][position]
+        scale = kept["scales"][number][position]
+        if scale is None:  # something in these maps is infinite or no number
+            continue
+        low, high = scale
         signed = low < 0
         colours = colour(levels * 2 - 1 if signed else levels, signed, (-1.0, 1.0) if signed else (0.0, 1.0))
         tiles = colours[np.asarray(atlas.store.array(f"maps/{number}/{position}"))]

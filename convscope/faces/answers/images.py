@@ -44,8 +44,7 @@ class ImageList:
         """{total, rows}: the images that fit, in the order of the table."""
         fits = np.ones(len(self.table), bool)
         if label is not None:
-            same = pc.equal(self.table["label"], label) if label else pc.is_null(self.table["label"])
-            fits &= same.fill_null(False).to_numpy()
+            fits &= pc.equal(self.table["label"].fill_null(""), label).to_numpy()  # none and an empty one are alike
         if predicted is not None:
             fits &= pc.equal(self.table["predicted_class"], predicted).to_numpy()
         if correct is not None:

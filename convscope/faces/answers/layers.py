@@ -75,4 +75,6 @@ def histogram_arrays(atlas: Atlas, name: str, units: Chosen = None) -> dict[str,
     """counts (U, 64): images by a unit's greatest activation; edges (U, 2): the borders of the first and last bin."""
     vitals = atlas.vitals(find_layer(atlas.store, name)["name"])
     chosen = np.arange(len(vitals.histogram)) if units is None else units
-    return {"counts": vitals.histogram[chosen], "edges": vitals.edges[chosen][:, [0, -1]].astype(np.float32)}
+    most = np.finfo(np.float32).max  # an infinite activation counts as the greatest number
+    edges = np.clip(vitals.edges[chosen][:, [0, -1]], -most, most)
+    return {"counts": vitals.histogram[chosen], "edges": edges.astype(np.float32)}

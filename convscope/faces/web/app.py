@@ -19,16 +19,17 @@ from convscope import __version__, registry
 from convscope.atlas import Atlas
 from convscope.errors import BadAddress, BadAtlas, BadOption, ConvscopeError, UnknownLayer, UnreadableImage
 from convscope.faces.web.browsing import Desk, browsing
+from convscope.faces.web.forms import Techniques
 from convscope.faces.web.guard import Guard
-from convscope.faces.web.jobs import JobQueue
+from convscope.faces.web.jobs import Busy, JobQueue
 from convscope.faces.web.live import LiveNet, NotLive, Unknown
 from convscope.faces.web.saving import saving
-from convscope.faces.web.working import Techniques, working
+from convscope.faces.web.working import working
 
 BUILT = Path(__file__).parent / "built"
 STATUS: dict[type[ConvscopeError], int] = {
     Unknown: 404, UnknownLayer: 404, BadAddress: 404, NotLive: 409, BadOption: 422, UnreadableImage: 422,
-    BadAtlas: 410,
+    BadAtlas: 410, Busy: 409,
 }  # fmt: skip
 NOT_BUILT = "the page is not built here: `make web` in a checkout builds it, `pip install` of a wheel brings it"
 
@@ -41,27 +42,29 @@ def make_app(
     host: str = "127.0.0.1",
     token: str = "",
     techniques: Techniques = registry.TECHNIQUES,
+    queue: JobQueue | None = None,
 ) -> Guard:
     """The server of one atlas, with its guard. Its job queue ends when the app shuts down."""
-    desk, queue, ended = Desk(atlas, live, note), JobQueue(), threading.Event()
+    desk, jobs = Desk(atlas, live, note, techniques), queue or JobQueue()
 
     def begin() -> None:
-        _ = desk.overview  # what the page asks for first, before the network takes the processor
-        live.open()
         with suppress(Exception):  # whoever asks for it is told
-            desk.prepare(ended)
+            _ = desk.overview  # what the page asks for first, before the network takes the processor
+        live.open()
+        with suppress(Exception):
+            desk.prepare(jobs.ended)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=begin, name="opening", daemon=True).start()
         yield
-        ended.set()
-        queue.close()
+        jobs.close()
 
-    app = FastAPI(title="Convscope", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.openapi_url = "/api/openapi.json"
-    app.setup()
-    app.include_router(working(desk, queue, techniques))
+    app = FastAPI(
+        title="Convscope", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
+        lifespan=lifespan,
+    )  # fmt: skip
+    app.include_router(working(desk, jobs, techniques))
     app.include_router(browsing(desk))
     app.include_router(saving(app, desk))
     answer_errors(app)
@@ -72,7 +75,7 @@ def make_app(
 def add_page(app: FastAPI) -> None:
     """The built page, and nothing else from the disk."""
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def page() -> Response:
         if not (BUILT / "index.html").is_file():
             return Response(NOT_BUILT, 404, media_type="text/plain")

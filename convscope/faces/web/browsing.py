@@ -1,7 +1,9 @@
 """The routes over the atlas: they need no network."""
 
+import json
 from collections.abc import Callable
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from threading import Event
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.answers.images import ImageList
 from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_arrays
 from convscope.faces.answers.overview import overview
-from convscope.faces.web.forms import form_of
+from convscope.faces.web.forms import Techniques, form_of
 from convscope.faces.web.live import LiveNet, webp
 from convscope.registry import TECHNIQUES
 
@@ -25,8 +27,8 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "there is no 
 class Desk:
     """The atlas and what was already answered of it."""
 
-    def __init__(self, atlas: Atlas, live: LiveNet, note: str = "") -> None:
-        self.atlas, self.live, self.note = atlas, live, note
+    def __init__(self, atlas: Atlas, live: LiveNet, note: str = "", techniques: Techniques = TECHNIQUES) -> None:
+        self.atlas, self.live, self.note, self.techniques = atlas, live, note, techniques
         self.images = ImageList(atlas)
         self.layer: Callable[[str], dict[str, Any]] = lru_cache(KEPT)(lambda name: layer_answer(atlas, name))
         self.units: Callable[[str], bytes] = lru_cache(KEPT)(lambda name: pack_arrays(unit_arrays(atlas, name)))
@@ -34,8 +36,15 @@ class Desk:
     @cached_property
     def overview(self) -> dict[str, Any]:
         """What the page asks for first."""
-        forms = [form_of(name, technique) for name, technique in TECHNIQUES.items()]
+        forms = [form_of(name, technique) for name, technique in self.techniques.items()]
         return overview(self.atlas, self.note, forms)
+
+    @cached_property
+    def mark(self) -> str:
+        """Stands for this atlas in the tags of its pictures, since browsers keep them by address alone."""
+        manifest = self.atlas.store.manifest
+        whole = json.dumps([manifest["net"].get("fingerprint"), manifest.get("key")], sort_keys=True)
+        return sha256(whole.encode()).hexdigest()[:16]
 
     def prepare(self, ended: Event) -> None:
         """Makes the answers on layers before anybody asks, as many as are kept, until the server ends."""
@@ -109,10 +118,10 @@ def browsing(desk: Desk) -> APIRouter:
     def picture(image: str, request: Request) -> Response:
         """The image as the network sees it, WebP without loss."""
         if image.startswith("upload-"):
-            return kept(request, webp(desk.live.pixels(image)), "image/webp", image)
+            return kept(request, webp(desk.live.pixels(image)), "image/webp", f"{desk.mark}-{image}")
         row = desk.live.row(image)
         tag = str(desk.atlas.images["content"][row].as_py())[:32]
-        return kept(request, desk.atlas.store.packed(row), "image/webp", tag)
+        return kept(request, desk.atlas.store.packed(row), "image/webp", f"{desk.mark}-{tag}")
 
     @routes.get("/pictures", response_class=Response)
     def pictures(rows: Annotated[str, Query(max_length=500)]) -> Response:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convscope.render.draw import draw
 from convscope.render.figure import Panel
@@ -88,12 +89,12 @@ def weight(result: Result | None, panels: list[Drawn]) -> int:
     return total + sum(len(one.png) for one in panels)
 
 
-def address(array: np.ndarray[Any, Any]) -> int:
+def address(array: NDArray[Any]) -> int:
     """Where an array begins."""
     return int(array.__array_interface__["data"][0])
 
 
-def arrays_in(value: Any) -> list[np.ndarray[Any, Any]]:
+def arrays_in(value: Any) -> list[NDArray[Any]]:
     """All arrays in dataclasses and sequences of them."""
     if isinstance(value, np.ndarray):
         return [value]

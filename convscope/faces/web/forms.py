@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ SUPPLIED = frozenset(["net", "watch", "atlas"])  # what the server gives; a page
 KINDS: Mapping[type, str] = {bool: "flag", int: "integer", float: "number", str: "text"}
 BOUNDS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
 Technique = Callable[..., Any]
+Techniques = Mapping[str, Technique]
 
 
 class WrongOption(BadOption):
@@ -109,6 +111,7 @@ def schema_of(name: str, technique: Technique) -> dict[str, Any]:
     return schema | {"required": needed, "additionalProperties": False}
 
 
+@cache
 def model_of(name: str, technique: Technique) -> Any:
     """A pydantic model of a technique's options."""
     known: dict[str, Any] = {

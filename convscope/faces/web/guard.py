@@ -12,7 +12,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_UPLOAD = 64 * 1024**2  # bytes of one request
+LARGEST_UPLOAD = 64 * 1024**2  # bytes of an image that is sent
+LARGEST = 1024**2  # bytes of every other request
 COOKIE = "convscope"  # with a part of the token's hash, so that two servers of one machine do not share it
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -67,12 +68,21 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        headers = Headers(scope=scope)
-        refusal = self.refusal(scope, headers)
+        refusal = self.refusal(scope, Headers(scope=scope))
         if refusal is not None:
             await refusal(scope, receive, sent)
             return
-        await self.app(scope, bounded(receive), sent)
+        body, started = Body(receive, largest(scope)), False
+
+        async def answered(message: Message) -> None:
+            nonlocal started
+            if started or not body.cut_off:
+                started = True
+                await sent(message)
+
+        await self.app(scope, body.next, answered)
+        if not started:
+            await too_large(scope)(scope, receive, sent)
 
     def refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """The answer to a request that may not pass; None to one that may."""
@@ -81,11 +91,12 @@ class Guard:
             return refuse(400, f"this server is not {host[:100]!r}", "open the address that `convscope serve` printed")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         navigation = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
-        if (origin is not None and urlsplit(origin).netloc != host) or (site == "cross-site" and not navigation):
+        own = f"{scope['scheme']}://{host}".lower()
+        if (origin is not None and origin.lower() != own) or (site == "cross-site" and not navigation):
             return refuse(403, "another site may not use this server", "open the page itself")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LARGEST_UPLOAD:
-            return refuse(413, "that is too large", f"at most {LARGEST_UPLOAD // 1024**2} MB can be sent at once")
+        if not (length.isascii() and length.isdecimal()) or len(length) > 18 or int(length) > largest(scope):
+            return too_large(scope)
         return self.unknown(scope, headers) if self.token else None
 
     def knows(self, host: str) -> bool:
@@ -118,14 +129,31 @@ class Guard:
         )
 
 
-def bounded(receive: Receive) -> Receive:
-    """The body, cut off where it grows beyond what may be sent, whatever its header said."""
-    total = 0
+def largest(scope: Scope) -> int:
+    """How many bytes a request may bring."""
+    return LARGEST_UPLOAD if scope["path"] == "/api/uploads" else LARGEST
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if total > LARGEST_UPLOAD else message
 
-    return counted
+def too_large(scope: Scope) -> JSONResponse:
+    """The answer to a request that brings more."""
+    return refuse(413, "that is too large", f"at most {largest(scope) // 1024**2} MB can be sent at once")
+
+
+@dataclass
+class Body:
+    """A request's body, cut off where it grows beyond what may be sent, whatever its header said."""
+
+    receive: Receive
+    largest: int
+    total: int = 0
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it was."""
+        return self.total > self.largest
+
+    async def next(self) -> Message:
+        """The next part of it."""
+        message = await self.receive()
+        self.total += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.cut_off else message

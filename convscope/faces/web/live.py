@@ -16,7 +16,7 @@ from PIL import Image
 from convscope.arrays import Place
 from convscope.atlas import Atlas
 from convscope.data.decode import decode
-from convscope.errors import BadAddress, BadOption, ConvscopeError
+from convscope.errors import BadAddress, BadOption, ConvscopeError, UnreadableImage
 from convscope.models.kernels import find_kernels
 from convscope.models.net import Net
 from convscope.models.wiring import INPUT, wiring
@@ -53,7 +53,8 @@ class LiveNet:
         self.atlas = atlas
         self.state, self.reason, self.hint = ("opening", "", "") if opened else ("off", reason, hint)
         self.lock = threading.Lock()  # one forward at a time: two would only share the same cores
-        self.uploads: OrderedDict[str, Upload] = OrderedDict()
+        self.keeping = threading.Lock()  # of the uploads
+        self.uploads: OrderedDict[str, Upload] = OrderedDict()  # the last used at the end
         self._net: Net | None = None
         self._opened = opened
 
@@ -63,12 +64,15 @@ class LiveNet:
             return
         try:
             net = self._opened()
-        except Exception as error:  # noqa: BLE001  (whatever a user's factory does, the page stays)
-            self.reason, self.hint = str(getattr(error, "problem", error)), str(getattr(error, "hint", ""))
-            self.state = "off"
+            fingerprint = net.fingerprint
+        except BaseException as error:  # noqa: BLE001  (whatever a user's factory does, even sys.exit, the page stays)
+            words = str(getattr(error, "problem", error))
+            own = words and isinstance(error, Exception)
+            self.reason = words if own else f"opening it ended with {type(error).__name__} {words}".rstrip()
+            self.hint, self.state = str(getattr(error, "hint", "")), "off"
             return
         built = self.atlas.store.manifest["net"]
-        if net.fingerprint != built.get("fingerprint"):
+        if fingerprint != built.get("fingerprint"):
             self.reason = f"{net.name} is not the network of this atlas: its weights, size or labels differ"
             self.hint = f"the atlas was built with {built['name']}; give its --net and --weights"
             self.state = "off"
@@ -100,10 +104,11 @@ class LiveNet:
 
     def upload(self, image: str) -> Upload:
         """An image that was uploaded since the server was started; Unknown."""
-        found = self.uploads.get(image)
-        if found is None:
-            raise Unknown(f"there is no {image[:40]!r}", "uploads live as long as the server: give the image again")
-        return found
+        with self.keeping:
+            if image in self.uploads:
+                self.uploads.move_to_end(image)
+                return self.uploads[image]
+        raise Unknown(f"there is no {image[:40]!r}", f"the last {UPLOADS} uploads are kept: give the image again")
 
     def picture(self, image: str) -> Image.Image:
         """An image with its name, as techniques take it."""
@@ -121,20 +126,27 @@ class LiveNet:
         picture = decode(content)
         prepared = net.prepare(picture)
         pixels = (prepared.pixels[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-        top = self.predict(pixels)
-        image = f"upload-{sha256(content).hexdigest()[:16]}"
-        with self.lock:
-            self.uploads[image] = Upload(name, pixels, picture.shape[0], picture.shape[1], top)
+        found = Upload(name, pixels, picture.shape[0], picture.shape[1], self.predict(pixels))
+        named = name.encode("utf-8", "surrogatepass")
+        image = f"upload-{sha256(sha256(content).digest() + named).hexdigest()[:16]}"
+        with self.keeping:
+            self.uploads[image] = found
             self.uploads.move_to_end(image)
             while len(self.uploads) > UPLOADS:
                 self.uploads.popitem(last=False)
-        return image, self.uploads[image]
+        return image, found
 
     def predict(self, pixels: NDArray[np.uint8]) -> list[list[Any]]:
-        """The most probable classes with their probabilities."""
+        """The most probable classes with their probabilities. UnreadableImage where scores are no numbers."""
         net = self.net
         with self.lock, torch.no_grad():
-            probabilities = net.probabilities(batch_of(pixels))[0].double()
+            scores = net.scores(batch_of(pixels))
+        if not bool(scores.isfinite().all()):
+            raise UnreadableImage(
+                "its scores are not finite: the network gives NaN or infinite ones for it",
+                "builds skip such images; check the network's weights, mean and std",
+            )
+        probabilities = scores.softmax(dim=1)[0].double()
         best = probabilities.topk(min(TOP, len(probabilities)))
         return [[int(one), float(p)] for one, p in zip(best.indices, best.values, strict=True)]
 

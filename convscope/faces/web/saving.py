@@ -1,10 +1,12 @@
 """The page's present view as one file that opens without a server."""
 
+import asyncio
 from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import APIRouter, FastAPI, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Scope
 
 from convscope.errors import BadOption
@@ -23,28 +25,34 @@ class View(BaseModel):
 
 def saving(app: FastAPI, desk: Desk) -> APIRouter:
     """POST /api/export: the same answers that the view had, in one HTML file."""
-    routes = APIRouter(prefix="/api")
+    routes, gate = APIRouter(prefix="/api"), asyncio.Lock()  # one file at a time: each is held whole in memory
 
     @routes.post("/export", response_class=Response)
     async def export(view: View) -> Response:
         """One HTML file of a view; what it did not ask for is not in it."""
-        recorded, total = Recorded(view.address), 0
-        for path in dict.fromkeys(view.paths):
-            if path.split("?")[0].endswith("/events") or path == "api/live":
-                continue
-            status, media, content = await answer(app, path)
-            if status != 200:
-                continue
-            total += len(content)
-            if total > LARGEST:
-                raise BadOption("this view is too large for one file", "choose fewer units, or take a picture of it")
-            recorded.add(path, media, content)
-        name = desk.atlas.store.manifest["net"]["name"]
-        page = offline_page(f"{name} · Convscope", recorded)
+        title = f"{desk.atlas.store.manifest['net']['name']} · Convscope"
+        async with gate:
+            recorded = await record(app, view)
+            page = await run_in_threadpool(lambda: offline_page(title, recorded).encode())
         headers = {"content-disposition": 'attachment; filename="convscope.html"'}
         return Response(page, media_type="text/html", headers=headers)
 
     return routes
+
+
+async def record(app: FastAPI, view: View) -> Recorded:
+    """The answers to a view's paths. BadOption where they are too much for one file."""
+    recorded = Recorded(view.address)
+    for path in dict.fromkeys(view.paths):
+        if path.split("?")[0].endswith("/events") or path == "api/live":
+            continue
+        status, media, content = await answer(app, path)
+        if status != 200:
+            continue
+        await run_in_threadpool(recorded.add, path, media, content)  # packing takes long: others are answered meanwhile
+        if recorded.kept > LARGEST:
+            raise BadOption("this view is too large for one file", "choose fewer units, or take a picture of it")
+    return recorded
 
 
 async def answer(app: FastAPI, path: str) -> tuple[int, str, bytes]:

@@ -1,5 +1,6 @@
 """Starts the server: a free port, the network in the background, a browser, and a clean end at Ctrl-C."""
 
+import os
 import re
 import secrets
 import socket
@@ -9,6 +10,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -16,6 +18,7 @@ from convscope.atlas import Atlas
 from convscope.errors import BadOption
 from convscope.faces.web.app import make_app
 from convscope.faces.web.guard import is_loopback
+from convscope.faces.web.jobs import JobQueue
 from convscope.faces.web.live import LiveNet
 from convscope.models.net import Net
 
@@ -39,13 +42,13 @@ def serve(
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = listen(host, port)
     address = address_of(host, listening.getsockname()[1], token)
-    app = make_app(atlas, live, note=note, host=host, token=token)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE,
-            lifespan="on",
-        )
+    before, queue = threading.enumerate(), JobQueue()
+    app = make_app(atlas, live, note=note, host=host, token=token, queue=queue)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE,
+        lifespan="on",
     )  # fmt: skip
+    server = Ending(config, queue.ended)
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     say("Ctrl-C ends it.")
@@ -54,10 +57,32 @@ def serve(
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     say("ended")
+    if any(thread.is_alive() for thread in threading.enumerate() if thread not in before):
+        # a job, or the opening of a network, that does not listen: Python would abort while torch still computes
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+class Ending(uvicorn.Server):
+    """Says that it ends before it waits for open connections, since streams of progress would keep it waiting."""
+
+    def __init__(self, config: uvicorn.Config, ended: threading.Event) -> None:
+        super().__init__(config)
+        self.ended = ended
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At Ctrl-C and where the process is asked to end."""
+        self.ended.set()
+        super().handle_exit(sig, frame)
 
 
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket on the port, or on a free one."""
+    if not host:
+        raise BadOption(
+            "--host is empty", "127.0.0.1 is this machine alone, 0.0.0.0 every network that it is in, with a token"
+        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # named TCP, asyncio turns Nagle's delay off; with it every answer on an open connection would wait for 40 ms
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

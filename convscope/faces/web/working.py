@@ -2,22 +2,22 @@
 
 import asyncio
 import json
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from convscope.errors import ConvscopeError, UnreadableImage
+from convscope.errors import BadOption, ConvscopeError, UnreadableImage
 from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.web.browsing import BYTES, NOT_FOUND, Desk, kept
-from convscope.faces.web.forms import SELECTED, checked_options, parameters, schema_of
-from convscope.faces.web.jobs import Drawn, Job, JobQueue, panel_png
+from convscope.faces.web.drawing import Drawn, file_of, panel_png
+from convscope.faces.web.forms import SELECTED, Techniques, checked_options, parameters, schema_of
+from convscope.faces.web.guard import LARGEST
+from convscope.faces.web.jobs import Job, JobQueue
 from convscope.faces.web.live import Unknown, need
 from convscope.models.address import OUTPUT
 from convscope.technique import Result
@@ -32,21 +32,23 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     409: {"description": "the network is off, or still opening; problem and hint"},
     422: {"description": "something in the request is wrong; problem and hint"},
 }
-Techniques = Mapping[str, Callable[..., Any]]
 
 
 def working(desk: Desk, queue: JobQueue, techniques: Techniques) -> APIRouter:
     """Routes of the live network and its jobs."""
     routes = APIRouter(prefix="/api", responses=REFUSED)
-    live = desk.live
+    live, gate = desk.live, asyncio.Lock()  # one picture at a time is decoded, since each takes much memory
 
     @routes.post("/uploads", openapi_extra={"requestBody": {"content": {"image/*": {}}}})
     async def upload(request: Request, name: Annotated[str, Query(max_length=300)] = "image") -> dict[str, Any]:
         """An image file as the body; gives the text that stands for it, and its most probable classes."""
-        content = await request.body()
-        if not content:
-            raise UnreadableImage("nothing was sent", "send the bytes of an image file as the body")
-        image, found = await run_in_threadpool(live.add, content, name)
+        if int(request.headers.get("content-length", LARGEST + 1)) <= LARGEST:
+            await request.body()  # small ones need not wait to be read
+        async with gate:
+            content = await request.body()
+            if not content:
+                raise UnreadableImage("nothing was sent", "send the bytes of an image file as the body")
+            image, found = await run_in_threadpool(live.add, content, name)
         return {"image": image, "name": name, "height": found.height, "width": found.width, "top": found.top}
 
     @routes.get("/maps", response_class=Response)
@@ -134,6 +136,7 @@ def working(desk: Desk, queue: JobQueue, techniques: Techniques) -> APIRouter:
 def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body: dict[str, Any]) -> Job:
     """Checks a request against the technique's own signature, and puts it into the queue."""
     technique, net = techniques[name], desk.live.net
+    check_text(body)
     known = parameters(technique)
     strange = [given for given in body if given in SELECTED and given not in known]
     options = checked_options(name, technique, {key: value for key, value in body.items() if key not in strange})
@@ -164,6 +167,16 @@ def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body:
     return queue.submit(key, ", ".join(words), work)
 
 
+def check_text(body: dict[str, Any]) -> None:
+    """BadOption where a text holds half a character (a lone surrogate): no answer could repeat it."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadOption(
+            "a text of the request is no Unicode", "send the body as UTF-8, with whole characters"
+        ) from error
+
+
 @contextmanager
 def named(field: str) -> Iterator[None]:
     """Problems in it are those of this field of the request."""
@@ -190,7 +203,7 @@ def stream(queue: JobQueue, names: list[str]) -> StreamingResponse:
 
 
 async def changes(queue: JobQueue, names: list[str]) -> AsyncIterator[str]:
-    """Each job at every change, until all have ended. A listener that goes away ends only this."""
+    """Each job at every change, until all have ended or the server ends. A listener that goes away ends only this."""
     told: dict[str, tuple[Job, int, bool]] = {}
     following, quiet = list(names), 0.0
     while True:
@@ -206,7 +219,7 @@ async def changes(queue: JobQueue, names: list[str]) -> AsyncIterator[str]:
                 yield f"data: {json.dumps(answer)}\n\n"
             if now is not None:
                 told[name] = now
-        if not following:
+        if not following or queue.ended.is_set():
             return
         if quiet > ALIVE:
             quiet = 0.0
@@ -220,12 +233,6 @@ def panel_of(queue: JobQueue, name: str, number: int) -> Drawn:
     if not 0 <= number < len(panels):
         raise Unknown(f"the job {name[:40]!r} has {len(panels)} panels, so {number} is none", "they count from 0")
     return panels[number]
-
-
-def file_of(result: Result, form: str) -> bytes:
-    """A result as `save` writes it."""
-    with tempfile.TemporaryDirectory() as folder:
-        return result.save(Path(folder) / f"result.{form}").read_bytes()
 
 
 def runner(desk: Desk, queue: JobQueue, techniques: Techniques, name: str) -> Callable[..., dict[str, Any]]:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Form, Option } from "../types";
-import { bodyOf, check, keyOf, lacking, textOf, words, wrongs } from "./forms";
+import { bodyOf, check, hasField, keyOf, lacking, NOTHING, rangeWords, refusalWords, textOf, words, wrongs } from "./forms";
 
 const option = (more: Partial<Option>): Option => ({ name: "window", kind: "integer", description: "", default: 32, ...more });
 const form: Form = {
@@ -46,6 +46,62 @@ describe("check", () => {
     expect(check(option({ minimum: 1 }), "0").wrong).toBe("has to be at least 1");
     expect(check(option({ maximum: 9 }), "10").wrong).toBe("has to be at most 9");
     expect(check(option({ kind: "choice", choices: ["a", "b"] }), "c").wrong).toBe("has to be one of a, b");
+  });
+});
+
+describe("ranges", () => {
+  const open = option({ kind: "number", default: 0.5, above: 0, below: 1 });
+
+  it("hold their ends or not", () => {
+    expect(rangeWords(option({ minimum: 1, maximum: 9 }))).toBe("at least 1, at most 9");
+    expect(rangeWords(open)).toBe("above 0, below 1");
+    expect(check(open, "0").wrong).toBe("has to be above 0");
+    expect(check(open, "1").wrong).toBe("has to be below 1");
+    expect(check(open, "0.9").value).toBe(0.9);
+  });
+
+  it("may be emptied where nothing is allowed", () => {
+    const some = option({ optional: true });
+    expect(check(some, NOTHING)).toEqual({ value: null, wrong: "" });
+    expect(check(option({}), NOTHING).wrong).toBe("has to be a number");
+    expect(bodyOf({ ...form, options: [some] }, { "occlusion.window": NOTHING }, subject)).toEqual({ image: "7", window: null });
+  });
+});
+
+describe("lists", () => {
+  const units = option({ name: "units", kind: "list", default: [], items: { kind: "integer", minimum: 0 } });
+  const layered: Form = { ...form, takes: ["layer"], options: [units] };
+
+  it("take ranges", () => {
+    expect(check(units, "0-3, 15").value).toEqual([0, 1, 2, 3, 15]);
+    expect(check(units, "0–2 2").value).toEqual([0, 1, 2, 2]);
+    expect(check(option({ kind: "list", default: [], items: { kind: "text" } }), "a-b, 3-5").value).toEqual(["a-b", "3-5"]);
+  });
+
+  it("say which item is wrong", () => {
+    expect(check(units, "3, x").wrong).toBe("x is no number");
+    expect(check(units, "9-3").wrong).toBe("9-3 runs backwards");
+    expect(check(units, "-1").wrong).toBe("-1 has to be at least 0");
+    expect(check(units, "1.5").wrong).toBe("1.5 has to be a whole number");
+    expect(check(units, "0-999999").wrong).toBe("0-999999 are too many");
+  });
+
+  it("of units stay within the layer", () => {
+    expect(wrongs(layered, { "occlusion.units": "0-40" }, 32)).toEqual({ units: "40 has to be at most 31" });
+    expect(wrongs(layered, { "occlusion.units": "0-31" }, 32)).toEqual({});
+    expect(wrongs(layered, { "occlusion.units": "0-40" })).toEqual({});
+  });
+});
+
+describe("refusals", () => {
+  it("name their field once", () => {
+    expect(refusalWords(form, { problem: "occlusion: window is 0", hint: "Input should be at least 1", field: "window" })).toBe("Input should be at least 1");
+    expect(refusalWords(form, { problem: "there is no layer 'conv'", hint: "did you mean 'conv1'?", field: "layer" })).toBe("there is no layer 'conv'; did you mean 'conv1'?");
+    expect(refusalWords(form, { problem: "occlusion: window is 0", field: "window" })).toBe("occlusion: window is 0");
+  });
+
+  it("stand at a field that the form has", () => {
+    expect(["window", "target", "layer", "image", ""].map((field) => hasField(form, field))).toEqual([true, true, false, false, false]);
   });
 });
 

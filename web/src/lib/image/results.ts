@@ -4,21 +4,30 @@ import { activation } from "../format";
 import type { Job, Panel } from "../types";
 import type { Limits } from "./colours";
 
-// For each panel's position one scale for all results that have such a panel, of the same quantity; null where there
-// are not two.
-export function sharedScales(jobs: readonly Job[]): (Limits | null)[] {
+// For each panel's position and each result one scale with all the results that have such a panel of the same quantity;
+// null for a panel that is alone with its own.
+export function sharedScales(jobs: readonly Job[]): (Limits | null)[][] {
   const most = Math.max(0, ...jobs.map(({ panels }) => panels.length));
   return Array.from({ length: most }, (_, position) => {
-    const found = jobs.map(({ panels }) => panels[position]).filter((panel) => panel !== undefined);
-    const [first] = found;
-    if (found.length < 2 || !first?.scale || !found.every((panel) => comparable(first, panel))) return null;
-    const scales = found.map(({ scale }) => scale as NonNullable<Panel["scale"]>);
-    return { low: Math.min(...scales.map(({ low }) => low)), high: Math.max(...scales.map(({ high }) => high)) };
+    const found = jobs.map(({ panels }) => panels[position]);
+    return found.map((panel) => {
+      const scales = found.flatMap((other) => (panel && other?.scale && comparable(panel, other) ? [other.scale] : []));
+      if (scales.length < 2) return null;
+      return { low: Math.min(...scales.map(({ low }) => low)), high: Math.max(...scales.map(({ high }) => high)) };
+    });
   });
 }
 
 const comparable = (one: Panel, other: Panel): boolean =>
-  one.kind === other.kind && other.scale !== null && one.scale?.quantity === other.scale.quantity && one.scale.signed === other.scale.signed;
+  one.kind === other.kind && one.scale?.quantity === other.scale?.quantity && one.scale?.signed === other.scale?.signed;
+
+// So many results side by side have room; the others stand below them.
+export function rowsOf<Thing>(things: readonly Thing[], room: number): Thing[][] {
+  const across = Math.max(1, Math.floor((room + GAP) / (LEAST + GAP)));
+  return Array.from({ length: Math.ceil(things.length / across) }, (_, row) => things.slice(row * across, (row + 1) * across));
+}
+
+export const [LEAST, GAP] = [300, 32]; // CSS px: the width of a result, and between two
 
 export function pictureOf(panel: Panel, dark: boolean, scale: Limits | null): string {
   const query = new URLSearchParams();
@@ -32,7 +41,7 @@ export function pictureOf(panel: Panel, dark: boolean, scale: Limits | null): st
 }
 
 export const scaleWords = ({ low, high }: Limits): string =>
-  `Here it is on the scale that it shares with the results beside it, ${endOf(low)} to ${endOf(high)}.`;
+  `Here it is on the scale that it shares with other results, ${endOf(low)} to ${endOf(high)}.`;
 
 const endOf = (value: number): string => (value === 0 ? "0" : activation(value));
 
