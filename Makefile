@@ -27,7 +27,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## the numbers that the docs quote
+bench: setup system  ## the numbers that the docs quote
 	$(ONE_THREAD) $(BIN)/python -m benchmarks
 
 docs: setup system  ## the generated pages of docs/ and the pictures of the README

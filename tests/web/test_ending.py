@@ -16,10 +16,13 @@ from tests.browser.served import Served
 PROMPT = 4.0  # seconds, on a busy machine
 DEAF = """
 import sys, torch
-from convscope import registry
-from convscope.faces import cli
+from convscope import open_atlas, registry
+from convscope.faces.cli import words
+from convscope.faces.web.live import LiveNet
+from convscope.faces.web.serve import serve
 from convscope.models.net import Net
 from convscope.technique import checked
+from tests.tiny_atlas import tiny_net
 
 @checked
 def deaf(net: Net, image: object) -> object:
@@ -28,7 +31,8 @@ def deaf(net: Net, image: object) -> object:
         values = (values @ values).softmax(1)
 
 registry.TECHNIQUES["deaf"] = deaf
-cli.main(sys.argv[1:])
+atlas = open_atlas(sys.argv[1])
+serve(atlas, LiveNet(atlas, tiny_net), browser=False, say=words)
 """
 
 
@@ -36,7 +40,7 @@ class Deaf(Served):
     """A server with a technique that does not listen."""
 
     def __init__(self, atlas: Path) -> None:
-        command = [sys.executable, "-c", DEAF, "serve", atlas, "--net", "tests.tiny_atlas:tiny_net", "--no-browser"]
+        command = [sys.executable, "-c", DEAF, str(atlas)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
@@ -50,6 +54,7 @@ def running(address: str, technique: str, body: dict[str, Any]) -> str:
         assert time.monotonic() < end
         time.sleep(0.05)
     job = requests.post(f"{address}api/run/{technique}", json=body, timeout=30).json()
+    assert "id" in job, job
     while requests.get(f"{address}api/jobs/{job['id']}", timeout=30).json()["state"] == "waiting":
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -31,7 +31,7 @@ def describe_vitals(vitals: Vitals) -> dict[str, Any]:
         "low": low,
         "high": high,
         "limit": limit,
-        "picture": picture(colour(shares.astype(np.float32), False, (0.0, limit))),
+        "picture": picture(colour(np.sqrt(shares / limit).astype(np.float32), False, (0.0, 1.0))),
     }
 
 

@@ -11,6 +11,7 @@ export const paths = {
   images: (query: URLSearchParams) => `api/images?${query}`, // offset, count, label, predicted, correct, search
   image: (image: string | number) => `api/images/${part(image)}`,
   picture: (image: string | number) => `api/images/${part(image)}/picture`, // as the net saw it
+  pictures: (rows: readonly number[]) => `api/pictures?rows=${rows.join(",")}`, // arrays row3, row17, …: one file each
   skipped: "api/skipped",
   // with a live net only
   uploads: "api/uploads", // POST the file's bytes, ?name=

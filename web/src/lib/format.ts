@@ -15,7 +15,8 @@ export const percent = (share: number | null): string => {
   return `${hundredths >= 99.95 || hundredths === 0 ? hundredths.toFixed(0) : hundredths.toFixed(1)}\u00a0%`;
 };
 
-export const whole = (count: number): string => count.toLocaleString("en");
+const english = new Intl.NumberFormat("en"); // toLocaleString would make one at every call
+export const whole = (count: number): string => english.format(count);
 
 export const counted = (count: number, noun: string, plural = `${noun}s`): string => `${whole(count)} ${count === 1 ? noun : plural}`;
 
