@@ -13,6 +13,7 @@ from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.web.browsing import Desk
 from convscope.faces.web.live import LiveNet
 from tests.tiny_atlas import CLASSES, FULL_UNIT, HOSTILE_FILE, HOSTILE_LABEL, SILENT_UNIT
+from tests.web.conftest import TECHNIQUES
 
 
 def unpack(content: bytes) -> dict[str, np.ndarray]:
@@ -54,7 +55,7 @@ def test_overview(client: TestClient, atlas: Atlas) -> None:
     assert found["accuracy"]["of"] == 2
     wrong = sum(one["count"] for one in found["confusions"])
     assert found["accuracy"]["right"] + wrong == 2
-    assert {form["name"] for form in found["techniques"]} == {"activations", "filters"}
+    assert {form["name"] for form in found["techniques"]} == set(TECHNIQUES)
 
 
 def test_units_are_those_of_python(client: TestClient, atlas: Atlas) -> None:

@@ -1,11 +1,13 @@
 """Who may talk to the server, and what it lets out."""
 
+import json
+
 import pytest
 from starlette.testclient import TestClient
 
 from convscope.atlas import Atlas
 from convscope.faces.web.app import make_app
-from convscope.faces.web.guard import LARGEST_UPLOAD, is_loopback
+from convscope.faces.web.guard import LARGEST, LARGEST_UPLOAD, is_loopback
 from convscope.faces.web.live import LiveNet
 from tests.web.conftest import BASE
 
@@ -24,7 +26,18 @@ def test_this_machine_has_many_names(client: TestClient, host: str) -> None:
     assert client.get("/api/live", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://localhost"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:9999",
+        "https://localhost",
+        "http://[",
+        "https://127.0.0.1:8000",
+        "",
+    ],
+)
 def test_a_foreign_origin_gets_403(client: TestClient, origin: str) -> None:
     for answer in (
         client.post("/api/run/activations", json={}, headers={"origin": origin}),
@@ -64,7 +77,18 @@ def test_what_is_too_large_is_refused_before_it_is_read(client: TestClient) -> N
 def test_a_body_without_a_length_is_cut_off(client: TestClient) -> None:
     chunk = b"\0" * 2**20
     answer = client.post("/api/uploads", content=(chunk for _ in range(LARGEST_UPLOAD // 2**20 + 2)))
-    assert answer.status_code == 400
+    assert answer.status_code == 413
+    assert "64 MB" in answer.json()["hint"]
+
+
+def test_only_images_may_be_large(client: TestClient) -> None:
+    chunk = b"[" + b" " * LARGEST
+    for path in ("/api/export", "/api/run/activations", "/api/jobs/0/stop"):
+        assert client.post(path, content=chunk).status_code == 413
+    parts = iter([b'{"image": "', b"0" * LARGEST, b'"}'])
+    assert client.post("/api/run/activations", content=parts).status_code == 413
+    paths = [f"api/layers/{number:0>85}" for number in range(5000)]
+    assert len(json.dumps({"paths": paths})) <= LARGEST  # the longest view that can be saved
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/assets/../../../../../etc/passwd", "/assets/%2e%2e/%2e%2e/__init__.py", "/assets/..%2f..%2fapp.py",
