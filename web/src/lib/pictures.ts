@@ -14,7 +14,7 @@ interface Wanted {
 }
 
 const KEPT = 400;
-const TOGETHER = 24; // in one answer, so that the first are drawn while others come
+const TOGETHER = 32; // in one answer, so that the first are drawn while others come
 const kept = new Map<number, Promise<Picture>>();
 let wanted: Wanted[] = [];
 
