@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from pydantic import Field
 
 from convscope import registry
 from convscope.errors import BadOption
 from convscope.faces.web.forms import WrongOption, checked_options, form_of, model_of, schema_of
-from convscope.faces.web.serve import OPENED_BY_NAME
+from convscope.faces.web.serve import at_hand
 
 
 def example(
@@ -93,17 +94,16 @@ def test_every_technique_has_a_form(name: str) -> None:
         model_of(name, registry.TECHNIQUES[name])(**{option["name"]: option["default"]})
 
 
-def test_only_harmless_names_are_opened_from_an_atlas() -> None:
-    for name in ("efficientnet-lite0", "torchvision:resnet50", "torchvision:alexnet@IMAGENET1K_V1"):
-        assert OPENED_BY_NAME.fullmatch(name)
-    for name in (
-        "tests.nets:explodes",
-        "timm:hf_hub:somebody/model",
-        "mine",
-        "torchvision:a:b",
-        "efficientnet-lite0\n",
-        "os:system",
-        "/etc/x",
-        "torchvision:../x",
-    ):
-        assert not OPENED_BY_NAME.fullmatch(name)
+def test_only_what_is_at_hand_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert at_hand("efficientnet-lite0", False)
+    assert not at_hand("torchvision:alexnet", False)  # it would be fetched
+    assert at_hand("torchvision:alexnet", True)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(b"")
+    assert at_hand("torchvision:alexnet", False)
+    assert at_hand("torchvision:alexnet@IMAGENET1K_V1", False)
+    strange = ("tests.nets:explodes", "timm:hf_hub:somebody/model", "mine", "torchvision:a:b", "efficientnet-lite0\n",
+               "os:system", "/etc/x", "torchvision:../x", "torchvision:nothing", "torchvision:alexnet@NONE", "")  # fmt: skip
+    for name in strange:
+        assert not at_hand(name, True), name

@@ -23,9 +23,7 @@ from convscope.faces.web.live import LiveNet
 from convscope.models.net import Net
 
 PATIENCE = 2  # seconds that open connections have when the server ends
-OPENED_BY_NAME = re.compile(
-    r"^(efficientnet-lite[0-2]|torchvision:\w+(@\w+)?)$"
-)  # names that can run nothing of a stranger's
+BUNDLED = re.compile("efficientnet-lite[0-2]")
 
 
 def serve(
@@ -107,22 +105,47 @@ def address_of(host: str, port: int, token: str) -> str:
 def live_net(
     atlas: Atlas, net: str | None, weights: Path | None, pretrained: bool, device: str | None, off: bool = False
 ) -> LiveNet:
-    """The network behind the page: the one that is given, else the atlas's own where its name is harmless.
+    """The network behind the page: the one that is given, else the atlas's own where it is at hand.
 
-    A name in an atlas is data: a factory, and anything that would be fetched from a stranger, has to be given.
+    A name in an atlas is data: a factory, and anything that would have to be fetched, has to be given.
     """
     from convscope.models.load import load
 
     built = str(atlas.store.manifest["net"]["name"])
     if off:
         return LiveNet(atlas, None, "the page was started without a network", "leave --no-live out")
-    name = net or (built if OPENED_BY_NAME.fullmatch(built) else None)
+    local = weights is not None or not pretrained
+    name = net or (built if at_hand(built, local) else None)
     if name is None:
+        given = built if built.startswith(("torchvision:", "timm:")) else "NAME"
         return LiveNet(
-            atlas, None, f"the network {built!r} was not given", f"convscope serve {atlas.folder} --net NAME"
+            atlas, None, f"the network {built!r} was not given", f"convscope serve {atlas.folder.name} --net {given}"
         )
 
     def opened() -> Net:
         return load(name, weights=weights, pretrained=pretrained, device=device)
 
     return LiveNet(atlas, opened)
+
+
+def at_hand(name: str, local: bool) -> bool:
+    """Whether a network can be opened by its name without running or fetching anything of a stranger's.
+
+    Bundled ones can; torchvision's where their weights were fetched before, or are `local`: those of a file, or random.
+    """
+    if BUNDLED.fullmatch(name):
+        return True
+    found = re.fullmatch(r"torchvision:(\w+)(?:@(\w+))?", name)
+    if found is None:
+        return False
+    import torch
+    from torchvision import models
+
+    model, weights = found.groups()
+    if model not in models.list_models(module=models):
+        return False
+    choices = models.get_model_weights(model)
+    record = choices.__members__.get(weights) if weights else choices.DEFAULT
+    return record is not None and (
+        local or (Path(torch.hub.get_dir()) / "checkpoints" / Path(record.url).name).exists()
+    )
