@@ -143,6 +143,8 @@ def test_results_stand_side_by_side_and_stay(page: Page, context: BrowserContext
     expect(page.get_by_label("shared scale")).to_be_checked()
     pictures = page.locator(".results img").evaluate_all("images => images.map(({ src }) => src)")
     assert sum("low=" in src for src in pictures) == 2  # the two of maps
+    loaded = "[...document.querySelectorAll('.results img')].every((one) => one.complete && one.naturalWidth > 0)"
+    page.wait_for_function(loaded)
     page.locator(".results").scroll_into_view_if_needed()
     screenshot(page, "results", whole=True)
     page.get_by_label("shared scale").uncheck()
@@ -164,6 +166,8 @@ def test_many_jobs_share_one_stream(page: Page, context: BrowserContext, served:
     page.goto(f"{page.url}&jobs={','.join(jobs)}")
     expect(page.locator(".results header")).to_have_count(7)
     expect(page.locator(".results")).to_contain_text(re.compile(r"[1-9][\d,]* of [\d,]+ draws"))
+    loaded = "[...document.querySelectorAll('.results img')].every((one) => one.complete && one.naturalWidth > 0)"
+    page.wait_for_function(loaded)
     page.locator(".results").scroll_into_view_if_needed()
     screenshot(page, "many-running")
     other = context.new_page()
