@@ -216,6 +216,8 @@ def demo(
         from convscope.faces.web.serve import serve as run_server
 
         run_server(atlas, LiveNet(atlas, lambda: found), note=note, port=port, browser=browser, say=words)
+    else:
+        words(f"next: convscope serve {out / 'atlas'}")
 
 
 def words(text: str) -> None:
