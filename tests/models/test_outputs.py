@@ -36,7 +36,17 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], int]] = {
 }
 # what others show too, but slower: `make test-all` runs it
 SLOW = frozenset(
-    ["vgg11_bn", "inception_v3", "mobilenet_v2", "regnet_y_400mf", "hrnet", "nfnet", "efficientnet_b0", "shufflenet_v2"]
+    [
+        "vgg11_bn",
+        "densenet121",
+        "inception_v3",
+        "mobilenet_v2",
+        "regnet_y_400mf",
+        "hrnet",
+        "nfnet",
+        "efficientnet_b0",
+        "shufflenet_v2",
+    ]
 )
 
 

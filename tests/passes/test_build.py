@@ -339,7 +339,7 @@ def test_broken_atlases_are_refused_in_words(atlas: convscope.Atlas, tmp_path: P
     shutil.copytree(atlas.folder, copy)
     text = (copy / "manifest.json").read_text()
     (copy / "manifest.json").write_text(text.replace('"format": 3', '"format": 99'))
-    with pytest.raises(convscope.BadAtlas, match="atlas format 99, this Convscope reads 2"):
+    with pytest.raises(convscope.BadAtlas, match="atlas format 99, this Convscope reads 3"):
         convscope.open_atlas(copy)
     (copy / "manifest.json").write_text(text)
     (copy / "packs" / "000000").write_bytes(b"")

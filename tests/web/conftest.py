@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,15 @@ from convscope.models.net import Net
 from convscope.technique import SILENT, Watch, checked
 from convscope.techniques.activations import Activations, activations
 from tests.tiny_atlas import tiny_atlas, tiny_net
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs these tests, since they share an atlas and servers."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("web"))
+
 
 BASE = "http://127.0.0.1:8000"
 release = threading.Event()
