@@ -11,7 +11,6 @@ from convscope.data.decode import decode
 from convscope.faces.demo import demo_photos, regions
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.xdist_group("docs")  # one worker builds what they work on
 
 
 @pytest.fixture(scope="module")

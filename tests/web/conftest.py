@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+import anyio
 import pytest
 import torch
 from starlette.testclient import TestClient
@@ -18,14 +18,10 @@ from convscope.technique import SILENT, Watch, checked
 from convscope.techniques.activations import Activations, activations
 from tests.tiny_atlas import tiny_atlas, tiny_net
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs these tests, since they share an atlas and servers."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("web"))
-
+for (
+    name
+) in anyio.__all__:  # anyio loads its parts when they are first asked for, and pytest rewrites them as it does so,
+    getattr(anyio, name)  # which Python 3.11 does not bear in two threads at once
 
 BASE = "http://127.0.0.1:8000"
 release = threading.Event()
