@@ -1,10 +1,12 @@
 """A server over the tiny atlas, with its live network, in this process."""
 
+import importlib
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 
-import anyio
+import anyio._core
 import pytest
 import torch
 from starlette.testclient import TestClient
@@ -18,10 +20,10 @@ from convscope.technique import SILENT, Watch, checked
 from convscope.techniques.activations import Activations, activations
 from tests.tiny_atlas import tiny_atlas, tiny_net
 
-for (
-    name
-) in anyio.__all__:  # anyio loads its parts when they are first asked for, and pytest rewrites them as it does so,
-    getattr(anyio, name)  # which Python 3.11 does not bear in two threads at once
+# anyio loads its parts when they are first asked for, and pytest rewrites them as it does so, which Python 3.11 does
+# not bear in two threads at once: so all are loaded here.
+for part in pkgutil.iter_modules(anyio._core.__path__):
+    importlib.import_module(f"anyio._core.{part.name}")
 
 BASE = "http://127.0.0.1:8000"
 release = threading.Event()
