@@ -22,7 +22,7 @@ import convscope
 from benchmarks.enlarging import enlarged, photos_atlas
 from convscope.faces.offline import path_part
 from convscope.faces.web.app import BUILT
-from convscope.faces.web.live import batch_of
+from convscope.models.prepared import to_pixels
 from convscope.store.opened import AtlasStore
 from tests.browser.conftest import CHROMIUM, QUIET
 from tests.browser.served import Served
@@ -184,7 +184,7 @@ def maps(client: Client, net: convscope.Net, store: AtlasStore) -> None:
         times: dict[str, list[tuple[float, float]]] = {"first": [], "repeated": []}
         for row, name in enumerate(chosen):
             asking = partial(client.get, f"maps?image={row}&layer={quote(name, safe='')}")
-            bare = partial(net.scores, batch_of(store.pixels(row)))
+            bare = partial(net.scores, to_pixels(store.pixels(row)[None]))
             for turn in range(4):
                 before, asked, after = (milliseconds(function) for function in (bare, asking, bare))
                 times["repeated" if turn else "first"].append((asked, (before + after) / 2))

@@ -4,6 +4,8 @@
 class ConvscopeError(Exception):
     """A problem in plain words and, where there is one, a hint at its cure."""
 
+    field = ""  # the option or argument that it is about, where that is known
+
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem)
         self.problem = problem

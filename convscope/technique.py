@@ -85,7 +85,7 @@ def checked(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer
 
 
 def refusal(function: str, names: list[str], error: ValidationError) -> BadOption:
-    """pydantic's first complaint in our words."""
+    """pydantic's first complaint in our words; `field` is the argument that it is about."""
     first = error.errors()[0]
     start, *rest = first["loc"]
     if isinstance(start, int) and start < len(names):  # a positional is known by its number
@@ -94,7 +94,10 @@ def refusal(function: str, names: list[str], error: ValidationError) -> BadOptio
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         near = get_close_matches(place, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"
-        return BadOption(f"{function} has no option {place!r}", hint)
-    if first["type"] == "missing_argument":
-        return BadOption(f"{function} needs {place!r}", f"it takes {', '.join(names)}")
-    return BadOption(f"{function}: {place} is {first['input']!r}", first["msg"])
+        found = BadOption(f"{function} has no option {place!r}", hint)
+    elif first["type"] == "missing_argument":
+        found = BadOption(f"{function} needs {place!r}", f"it takes {', '.join(names)}")
+    else:
+        found = BadOption(f"{function}: {place} is {first['input']!r}", first["msg"])
+    found.field = str(start)
+    return found

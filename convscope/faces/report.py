@@ -4,7 +4,6 @@ Each picture is in the file once; all patches of all units are drawn from these 
 same page as `convscope serve` shows, with recorded answers in place of a server.
 """
 
-import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from convscope.atlas import Atlas
 from convscope.errors import BuildStopped
@@ -23,6 +21,7 @@ from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_
 from convscope.faces.answers.overview import overview
 from convscope.faces.answers.patches import read_patches
 from convscope.faces.offline import Recorded, offline_page, path_part
+from convscope.render.pixels import webp_bytes
 from convscope.store.files import write_bytes
 from convscope.watch import SILENT, Watch
 
@@ -67,16 +66,9 @@ def record(atlas: Atlas, note: str, budget: int, watch: Watch) -> Recorded:
 def pictures(atlas: Atlas, rows: NDArray[np.int64], watch: Watch) -> Iterator[bytes]:
     """The images as the net saw them, as WebP. Raises BuildStopped."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the coder leaves Python's lock; the order stays
-        for done, picture in enumerate(pool.map(lambda row: compressed(atlas.pixels(row)), rows.tolist())):
+        for done, picture in enumerate(pool.map(lambda row: webp_bytes(atlas.pixels(row), QUALITY), rows.tolist())):
             yield picture
             watch.progress(done + 1, len(rows), "pictures")
             if watch.stopped():
                 pool.shutdown(cancel_futures=True)
                 raise BuildStopped("stopped before the report was written", "nothing was changed")
-
-
-def compressed(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as lossy WebP."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "WEBP", quality=QUALITY, method=4)
-    return stream.getvalue()

@@ -5,7 +5,6 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from convscope import __version__, registry
 from convscope.atlas import Atlas
 from convscope.errors import BadAddress, BadAtlas, BadOption, ConvscopeError, UnknownLayer, UnreadableImage
+from convscope.faces.offline import BUILT
 from convscope.faces.web.browsing import Desk, browsing
 from convscope.faces.web.forms import Techniques
 from convscope.faces.web.guard import Guard
@@ -26,7 +26,6 @@ from convscope.faces.web.live import LiveNet, NotLive, Unknown
 from convscope.faces.web.saving import saving
 from convscope.faces.web.working import working
 
-BUILT = Path(__file__).parent / "built"
 STATUS: dict[type[ConvscopeError], int] = {
     Unknown: 404, UnknownLayer: 404, BadAddress: 404, NotLive: 409, BadOption: 422, UnreadableImage: 422,
     BadAtlas: 410, Busy: 409,
@@ -89,8 +88,7 @@ def answer_errors(app: FastAPI) -> None:
 
     def problem(_: Request, error: ConvscopeError) -> JSONResponse:
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 422)
-        field = getattr(error, "field", "")  # of the request, where one is known
-        said = {"problem": error.problem, "hint": error.hint} | ({"field": field} if field else {})
+        said = {"problem": error.problem, "hint": error.hint} | ({"field": error.field} if error.field else {})
         return JSONResponse(said, status)
 
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -16,8 +16,9 @@ from convscope.faces.answers.images import ImageList
 from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_arrays
 from convscope.faces.answers.overview import overview
 from convscope.faces.web.forms import Techniques, form_of
-from convscope.faces.web.live import LiveNet, webp
+from convscope.faces.web.live import LiveNet
 from convscope.registry import TECHNIQUES
+from convscope.render.pixels import webp_bytes
 
 KEPT = 64  # answers on layers that are kept
 BYTES = "application/octet-stream"
@@ -118,7 +119,7 @@ def browsing(desk: Desk) -> APIRouter:
     def picture(image: str, request: Request) -> Response:
         """The image as the network sees it, WebP without loss."""
         if image.startswith("upload-"):
-            return kept(request, webp(desk.live.pixels(image)), "image/webp", f"{desk.mark}-{image}")
+            return kept(request, webp_bytes(desk.live.pixels(image), 100), "image/webp", f"{desk.mark}-{image}")
         row = desk.live.row(image)
         tag = str(desk.atlas.images["content"][row].as_py())[:32]
         return kept(request, desk.atlas.store.packed(row), "image/webp", f"{desk.mark}-{tag}")

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from convscope.errors import BadOption
 from convscope.technique import refusal
 
 SELECTED = frozenset(["image", "image_a", "image_b", "layer", "target"])  # what the page's selection gives
@@ -19,14 +18,6 @@ KINDS: Mapping[type, str] = {bool: "flag", int: "integer", float: "number", str:
 BOUNDS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
 Technique = Callable[..., Any]
 Techniques = Mapping[str, Technique]
-
-
-class WrongOption(BadOption):
-    """An option of a request that does not exist or has a value that it may not have; `field` names it."""
-
-    def __init__(self, problem: str, hint: str, field: str) -> None:
-        super().__init__(problem, hint)
-        self.field = field
 
 
 def form_of(name: str, technique: Technique) -> dict[str, Any]:
@@ -127,6 +118,5 @@ def checked_options(name: str, technique: Technique, given: Mapping[str, Any]) -
         model_of(name, technique)(**chosen)
     except ValidationError as error:
         names = [known for known in parameters(technique) if known not in SUPPLIED]
-        found = refusal(name, names, error)
-        raise WrongOption(found.problem, found.hint, str(error.errors()[0]["loc"][0])) from None
+        raise refusal(name, names, error) from None
     return chosen

@@ -1,6 +1,5 @@
 """The live network behind the page: it opens while the page already shows the atlas, and says why if it cannot."""
 
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from convscope.data.decode import decode
 from convscope.errors import BadAddress, BadOption, ConvscopeError, UnreadableImage
 from convscope.models.kernels import find_kernels
 from convscope.models.net import Net
+from convscope.models.prepared import to_pixels
 from convscope.models.wiring import INPUT, wiring
 from convscope.studies.exemplars import find_layer
 
@@ -140,7 +140,7 @@ class LiveNet:
         """The most probable classes with their probabilities. UnreadableImage where scores are no numbers."""
         net = self.net
         with self.lock, torch.no_grad():
-            scores = net.scores(batch_of(pixels))
+            scores = net.scores(to_pixels(pixels[None]))
         if not bool(scores.isfinite().all()):
             raise UnreadableImage(
                 "its scores are not finite: the network gives NaN or infinite ones for it",
@@ -154,7 +154,7 @@ class LiveNet:
         """(C, H, W): every map of a layer for an image; a vector as (C, 1, 1). UnknownLayer."""
         net = self.net
         net.layer(layer)
-        pixels = batch_of(self.pixels(image))
+        pixels = to_pixels(self.pixels(image)[None])
         with self.lock, torch.no_grad():
             values = net.outputs(pixels, [layer])[layer][0].float().cpu().numpy()
         return values.reshape(len(values), *(values.shape[1:] or (1, 1)))
@@ -213,18 +213,6 @@ class LiveNet:
                 return ""
             name = record["inputs"][0]
         return name if name == INPUT else ""
-
-
-def batch_of(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """H×W×3 bytes → 1×3×H×W in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].float() / 255
-
-
-def webp(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as lossless WebP."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "WEBP", lossless=True, method=0)
-    return stream.getvalue()
 
 
 def need(given: dict[str, Any], name: str) -> str:

@@ -149,7 +149,7 @@ def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body:
             text = need(body, part)
             if part.startswith("image"):
                 given[part] = desk.live.picture(text)
-                key[part] = sha256(desk.live.pixels(text).tobytes()).hexdigest(), given[part].filename
+                key[part] = sha256(given[part].tobytes()).hexdigest(), given[part].filename
             else:
                 given[part] = key[part] = text
             if part == "layer":
@@ -183,7 +183,7 @@ def named(field: str) -> Iterator[None]:
     try:
         yield
     except ConvscopeError as error:
-        error.field = field  # type: ignore[attr-defined]
+        error.field = field
         raise
 
 
