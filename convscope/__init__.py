@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convscope.render.draw import draw as draw
     from convscope.techniques.activations import activations as activations
     from convscope.techniques.filters import filters as filters
+    from convscope.techniques.occlusion import occlusion as occlusion
     from convscope.watch import Watch as Watch
 
 __version__ = "0.1.0"
@@ -30,7 +31,7 @@ PUBLIC = {
     "Address": "models.address", "Atlas": "atlas", "Box": "arrays", "ConvscopeError": "errors", "Net": "models.net",
     "Place": "arrays", "Prepared": "models.prepared", "Watch": "watch", "build": "atlas", "draw": "render.draw",
     "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
-    "open_atlas": "atlas",
+    "occlusion": "techniques.occlusion", "open_atlas": "atlas",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

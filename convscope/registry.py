@@ -8,6 +8,9 @@ from convscope.studies.health import health
 from convscope.studies.vitals import vitals
 from convscope.techniques.activations import activations
 from convscope.techniques.filters import filters
+from convscope.techniques.occlusion import occlusion
 
-TECHNIQUES: Mapping[str, Callable[..., Any]] = {"activations": activations, "filters": filters}
+TECHNIQUES: Mapping[str, Callable[..., Any]] = {
+    "activations": activations, "filters": filters, "occlusion": occlusion,
+}  # fmt: skip
 STUDIES: Mapping[str, Callable[..., Any]] = {"exemplars": exemplars, "vitals": vitals, "health": health}

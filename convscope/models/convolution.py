@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from convscope.models.graph import operator_name
 from convscope.models.rules.call import Call, shape_of
 
-CONVOLUTION = torch.ops.aten.conv2d.default
+CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)  # the second: "same" or "valid"
 Sides = tuple[int, int]  # cells before and after a map along an axis
 
 
@@ -25,26 +25,30 @@ class Convolution:
         call = Call(node, {})
         self.stride, self.dilation, self.groups = call.pair("stride"), call.pair("dilation"), call["groups"]
         zeros = around(pad) if pad else ((0, 0), (0, 0))
-        own = zip(zeros, call.pair("padding"), strict=True)
-        sides = [(before + more, after + more) for (before, after), more in own]
-        self.padding = [both_sides(*pairs) for pairs in zip(sides, self.stride, strict=True)]
-        starts = [(most - side[0]) // step for most, side, step in zip(self.padding, sides, self.stride, strict=True)]
+        pairs = zip(zeros, own_padding(call), strict=True)
+        self.sides = [(one + before, other + after) for (one, other), (before, after) in pairs]  # zeros, each axis
+        self.padding = [both_sides(*pair) for pair in zip(self.sides, self.stride, strict=True)]
+        known = zip(self.padding, self.sides, self.stride, strict=True)
+        starts = [(most - side[0]) // step for most, side, step in known]
         self.cut = [slice(start, start + cells) for start, cells in zip(starts, call.shape[2:], strict=True)]
-        self.cuts = any(before != after for before, after in sides)
+        self.cuts = any(before != after for before, after in self.sides)
 
     def __call__(self, maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """N×C×H×W → N×O×h×w."""
+        found = self.convolve(maps, weight, bias, self.padding)
+        return found[:, :, *self.cut].contiguous(memory_format=torch.channels_last) if self.cuts else found
+
+    def convolve(self, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
+        """The same with other zeros around the maps."""
         plain = maps.device.type == "cpu" and maps.dtype == torch.float32
         if plain and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch's stubs lack it
             dense = None if bias is None else bias.contiguous()  # it reads the memory as it lies
             # for some shapes torch itself takes slower kernels
             found: Tensor = torch.mkldnn_convolution(
-                maps, weight, dense, self.padding, self.stride, self.dilation, self.groups
+                maps, weight, dense, padding, self.stride, self.dilation, self.groups
             )
         else:
-            found = torch.conv2d(maps, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-        if self.cuts:
-            return found[:, :, *self.cut].contiguous(memory_format=torch.channels_last)
+            found = torch.conv2d(maps, weight, bias, self.stride, padding, self.dilation, self.groups)
         return found
 
 
@@ -71,11 +75,21 @@ def find_paddings(nodes: Sequence[fx.Node], asked: set[fx.Node]) -> dict[fx.Node
 
 def is_plain(node: fx.Node) -> bool:
     """Whether a node is a convolution of maps whose options are numbers: groups can be as many as there are images."""
-    if node.target is not CONVOLUTION or len(node.meta["val"].shape) != 4:
+    if node.target not in CONVOLUTIONS or len(node.meta["val"].shape) != 4:
         return False
     call = Call(node, {})
-    options = [*call.pair("stride"), *call.pair("padding"), *call.pair("dilation"), call["groups"]]
+    padding = [] if isinstance(call["padding"], str) else call.pair("padding")
+    options = [*call.pair("stride"), *padding, *call.pair("dilation"), call["groups"]]
     return all(isinstance(number, int) for number in options)
+
+
+def own_padding(call: Call) -> list[Sides]:
+    """The zeros before and after each axis that a convolution adds itself."""
+    if not isinstance(call["padding"], str):
+        return [(cells, cells) for cells in call.pair("padding")]
+    kernel = call.node.args[1].meta["val"].shape[2:]  # type: ignore[union-attr]
+    spread = [step * (cells - 1) for step, cells in zip(call.pair("dilation"), kernel, strict=True)]
+    return [(cells // 2, cells - cells // 2) if call["padding"] == "same" else (0, 0) for cells in spread]
 
 
 def is_zero_padding(node: fx.Node) -> bool:

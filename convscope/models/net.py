@@ -74,7 +74,8 @@ class Net:
                 node.update_kwarg("device", self.device)
         self._weights = snapshot(state, self.device)
         check_finite(self._weights, name)
-        self._layers = find_layers(self.graph, propagate(self.graph, self.preprocess.size), self.preprocess.size)
+        self.fields = propagate(self.graph, self.preprocess.size)  # what every tensor of the graph can see
+        self._layers = find_layers(self.graph, self.fields, self.preprocess.size)
         self._programs: dict[tuple[fx.Node, ...], tuple[fx.GraphModule, tuple[str, ...]]] = {}
         if labels is None or isinstance(labels, Labels):
             self._labels = labels

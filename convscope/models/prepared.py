@@ -60,3 +60,11 @@ def prepare(preprocess: Preprocess, image: ImageLike) -> Prepared:
 def to_pixels(images: UInt8[np.ndarray, "n height width 3"]) -> Float[Tensor, "n 3 height width"]:
     """Bytes as the net takes them: N×H×W×3 in 0 … 255 → N×3×H×W in [0, 1]."""
     return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")).float() / 255
+
+
+def name_of(image: ImageLike) -> str:
+    """What a caption calls the image."""
+    path = getattr(image, "filename", "") if isinstance(image, Image.Image) else image
+    if isinstance(path, str | Path) and str(path):
+        return Path(path).name
+    return {Image.Image: "a picture", Tensor: "a tensor"}.get(type(image), "an array")

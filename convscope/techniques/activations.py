@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from convscope.errors import BadOption
 from convscope.models.address import Address
 from convscope.models.layers import SMOOTH, Layer, Receptive
 from convscope.models.net import Net
-from convscope.models.prepared import ImageLike
+from convscope.models.prepared import ImageLike, name_of
 from convscope.store.opened import AtlasStore
 from convscope.technique import Result, checked
 
@@ -208,11 +207,3 @@ def dead_units(net: Net, layer: Layer, atlas: Path | None) -> tuple[Bool[Tensor,
         raise BadOption(f"{first} is a {layer.kind}: below 0 its units still speak", "units are dead behind a ReLU")
     active = torch.from_numpy(store.of_layer(first, "vitals/active_images").copy())
     return active == 0, len(store.images)
-
-
-def name_of(image: ImageLike) -> str:
-    """What a caption calls the image."""
-    path = getattr(image, "filename", "") if isinstance(image, Image.Image) else image
-    if isinstance(path, str | Path) and str(path):
-        return Path(path).name
-    return {Image.Image: "a picture", Tensor: "a tensor"}.get(type(image), "an array")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 import convscope
-from convscope.models.convolution import CONVOLUTION, Convolution
+from convscope.models.convolution import CONVOLUTIONS, Convolution
 from convscope.models.stream import Stream
 from tests.models.test_stream import assert_equal
 
@@ -22,7 +22,7 @@ def nodes(maps: Tensor, amounts: list[int], weight: Tensor, options: tuple) -> t
     found = torch.conv2d(padded, weight, None, *options)
     source, kernel = graph.placeholder("maps"), graph.placeholder("weight")
     pad = graph.call_function(PADS[len(amounts) // 4], (source, amounts))
-    convolution = graph.call_function(CONVOLUTION, (pad, kernel, None, *options))
+    convolution = graph.call_function(CONVOLUTIONS[0], (pad, kernel, None, *options))
     for node, value in ((source, maps), (kernel, weight), (pad, padded), (convolution, found)):
         node.meta["val"] = value
     return pad, convolution, found
@@ -114,7 +114,7 @@ def own_paddings(net: convscope.Net, names: list[str]) -> dict[str, list[int]]:
     stream = Stream(net, names)
     by_node = {layer.node: layer.name for layer in net.layers}
     found = {}
-    for step in stream.steps:
+    for step in stream.steps.all:
         if isinstance(step.operator, Convolution) and step.arguments[0].target not in PADS:
             found[by_node[step.node]] = step.operator.padding
     return found

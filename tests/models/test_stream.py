@@ -13,7 +13,9 @@ import torchvision
 from torch import Tensor, nn
 
 import convscope
-from convscope.models.stream import IN_PLACE, NORM, Stream
+from convscope.models.functional import NORM
+from convscope.models.steps import IN_PLACE, normalise
+from convscope.models.stream import Stream
 from tests.digits import untrained_digits
 from tests.nets import Branches, Planted, Quarter, Spellings, small_classifier
 
@@ -241,7 +243,7 @@ def test_a_batchnorm_is_folded_only_where_nobody_asked_between() -> None:
     assert norms == 6
 
     def left(names: list[str]) -> int:
-        return sum(step.operator is NORM for step in Stream(net, names).steps)
+        return sum(step.operator is normalise for step in Stream(net, names).steps.all)
 
     assert left(["last"]) == 3  # two that share a convolution, and the one over tokens
     assert left(["conv", "last"]) == 4
@@ -252,10 +254,10 @@ def test_a_batchnorm_is_folded_only_where_nobody_asked_between() -> None:
 def test_rectifiers_work_in_place_where_they_may() -> None:
     """Otherwise the tests above would show nothing: the trick is at work, and only where nobody else reads."""
     fast = set(IN_PLACE.values())
-    steps = Stream(convscope.Net(small_classifier(), size=(16, 16)), ["2", "5", "9"]).steps
+    steps = Stream(convscope.Net(small_classifier(), size=(16, 16)), ["2", "5", "9"]).steps.all
     assert sum(step.operator in fast for step in steps) == 2
     net = convscope.Net(Residual(), size=(8, 8))
-    kinds = [step.operator.__name__ for step in Stream(net, ["head"]).steps if step.operator in fast]
+    kinds = [step.operator.__name__ for step in Stream(net, ["head"]).steps.all if step.operator in fast]
     assert kinds == ["relu_.default", "add_.Tensor", "relu_.default", "relu_.default", "relu_.default"]
 
 
@@ -282,7 +284,7 @@ def test_values_are_forgotten_after_their_last_reader() -> None:
 
 def test_a_layer_that_nobody_reads_is_forgotten_once_it_was_shown() -> None:
     net = convscope.Net(small_classifier(), size=(16, 16))
-    steps = Stream(net, ["2", "9"]).steps
+    steps = Stream(net, ["2", "9"]).steps.all
     freed = [node for step in steps for node in step.done_with]
     assert sorted(node.name for node in freed) == sorted(step.node.name for step in steps)
 

@@ -1,0 +1,1 @@
+"""Exact incremental inference: of every layer only what an occluder can change is computed anew."""
