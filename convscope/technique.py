@@ -90,7 +90,7 @@ def refusal(function: str, names: list[str], error: ValidationError) -> BadOptio
     start, *rest = first["loc"]
     if isinstance(start, int) and start < len(names):  # a positional is known by its number
         start = names[start]
-    place = ".".join(str(part) for part in (start, *rest))
+    place = ".".join(str(part) for part in (start, *rest) if isinstance(part, int) or part == start)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         near = get_close_matches(place, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names)}"

@@ -46,30 +46,31 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     ends: list[NDArray[np.int64]] = []
     for length, side, step in zip(size, window, stride, strict=True):
         if side > length:
-            raise BadOption(
-                f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px",
-                "choose a smaller window",
-            )
+            raise bad_window(f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px", "choose a smaller one")
         count = (length - side) // step + 1
         if border == "cut":
             count = -(-(length - side) // step) + 1
         starts = np.arange(count) * step
+        starts = starts[starts < length]
         ends += [starts, np.minimum(starts + side, length)]
     return Positions(*ends)
 
 
 def window_sides(window: str | int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of 32, (24, 40) or "24x40"; BadOption."""
-    if isinstance(window, str):
-        parts = window.lower().replace("×", "x").split("x")
-        window = tuple(int(part) for part in parts if part.strip().isdecimal()) if len(parts) in (1, 2) else ()  # type: ignore[assignment]
-        window = window * 2 if len(parts) == 1 else window  # type: ignore[operator]
-    sides = (window, window) if isinstance(window, int) else window
-    if len(sides) != 2 or min(sides) < 1:
-        error = BadOption("a window is one or two numbers of px, at least 1", "window=32, window=(24, 40), --window 24x40")
-        error.field = "window"
-        raise error
-    return int(sides[0]), int(sides[1])
+    parts = window.lower().replace("×", "x").split("x") if isinstance(window, str) else window
+    parts = [parts] if isinstance(parts, int) else parts
+    whole = [part for part in parts if str(part).strip().isdecimal() and int(part) > 0] if isinstance(parts, list | tuple) else []
+    if not isinstance(parts, list | tuple) or len(whole) != len(parts) or len(parts) not in (1, 2):
+        raise bad_window(f"the window {window!r} is no size", 'one or two numbers of px: 32, (24, 40) or "24x40"')
+    return int(whole[0]), int(whole[-1])
+
+
+def bad_window(problem: str, hint: str) -> BadOption:
+    """What is wrong with the option window."""
+    error = BadOption(problem, hint)
+    error.field = "window"
+    return error
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,14 @@ from convscope.render.activations import activation_panels
 from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
+from convscope.render.occlusion import occlusion_panels
 from convscope.render.vitals import health_panels, vitals_panels
 from convscope.studies.exemplars import Exemplars
 from convscope.studies.health import Health
 from convscope.studies.vitals import Vitals
 from convscope.techniques.activations import Activations
 from convscope.techniques.filters import Filters
+from convscope.techniques.occlusion import OcclusionMap
 
 
 @singledispatch
@@ -49,6 +51,12 @@ def draw_filters(result: Filters) -> tuple[Panel, ...]:
 def draw_activations(result: Activations) -> tuple[Panel, ...]:
     """What the net saw, and every map of the layer (CS231n: Layer activations)."""
     return activation_panels(result)
+
+
+@draw.register
+def draw_occlusion(result: OcclusionMap) -> tuple[Panel, ...]:
+    """What the answer rests on: maps of every position of the occluder (Zeiler & Fergus 2014, figure 7)."""
+    return occlusion_panels(result)
 
 
 def draw_picture(result: object) -> bytes:

@@ -6,7 +6,7 @@ figure.py sets these as text around it.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from convscope.render.pixels import Box, Limits, Pixels, Values, check_picture, 
 
 __all__ = [
     "Cell", "Column", "Curve", "HeatMap", "Overlay", "Panel", "Scale", "Scatter",
-    "Series", "Table", "Tile", "TileRow", "Tiles",
+    "Series", "Table", "Tile", "TileRow", "Tiles", "Windows",
 ]  # fmt: skip
 
 BAR = 240.0  # CSS px: a bar need not be as tall as many rows of tiles
@@ -107,6 +107,15 @@ class Tiles(_Drawn):
         return canvas.image
 
 
+class Windows(NamedTuple):
+    """Where a window stood, px of the image: every top with every left; a map's cells lie in the same order."""
+
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+    height: int
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
 class Overlay(_Drawn):
     """An image; on it boxes with labels, or a heat map half-transparent over the image in grey."""
@@ -122,7 +131,8 @@ class Overlay(_Drawn):
     signed: bool = False
     limits: Limits | None = None
     boxes: tuple[tuple[Box, str], ...] = ()  # px of the image
-    side: float = 400.0  # of the longer side, CSS px
+    side: float = 400.0  # of the longer side, CSS px; the image is at the picture's upper left
+    positions: Windows | None = None  # of the heat's cells, so that a page can turn a click into a window
 
     def __post_init__(self) -> None:
         check_picture(self.image)
@@ -143,6 +153,8 @@ class Overlay(_Drawn):
             "boxes": boxes,
             "image_size": size,
         }
+        if self.positions is not None:
+            heat |= {"positions": self.positions._asdict(), "side": self.side}
         return dict(plain(heat))
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import Field, SkipValidation
+from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
 from convscope.errors import BadAddress, BadOption, UnreadableImage
@@ -21,7 +21,7 @@ from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.occluders import Border, Fill, Occluder, make_occluder, positions, window_sides
 from convscope.models.prepared import ImageLike, name_of
-from convscope.models.targets import Target, target_classes
+from convscope.models.targets import Target, is_several, target_classes
 from convscope.technique import SILENT, Result, Watch, checked
 
 Quantity = Literal["probability", "score", "log_odds"]
@@ -151,6 +151,7 @@ def occlusion(
     *,
     window: Annotated[
         str | int | tuple[int, int],
+        BeforeValidator(lambda given: given if window_sides(given) else given),
         Field(description="side of the square that hides, px of the net's input; 24x40: height and width"),
     ] = 32,
     stride: Annotated[int, Field(ge=1, description="px from one position of the square to the next")] = 8,
@@ -191,14 +192,15 @@ def occlusion(
     sides = window_sides(window)
     grid = positions(net.size, sides, (stride, stride), border)
     chosen = target_classes(net, target)
-    followed = followed_units(net, prepared.pixels, layer, strongest, units)
-    engine = Incremental(net, prepared.pixels, [(one.node, unit) for one, unit in followed.values()], memory)
+    pixels = prepared.pixels.detach()
+    best, followed = followed_units(net, pixels, layer, strongest, units)
+    engine = Incremental(net, pixels, list(followed.values()), memory)
     clean = answers(engine.scores[None].cpu())
     if not bool(clean["score"].isfinite().all()):
         raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
     classes = chosen or (int(clean["label"]),)
     occluder = make_occluder(net, engine.pixels, fill, sides, seed)
-    several = isinstance(target, Sequence) and not isinstance(target, str)
+    several = is_several(target)
     pick = list(classes) if several else classes[0]
     known = OcclusionMap(
         net=net.name,
@@ -211,7 +213,7 @@ def occlusion(
         border=border,
         **empty_maps(grid.shape, len(classes) if several else None),
         responses={address: torch.full(grid.shape, torch.nan) for address in followed},
-        strongest=next(iter(followed)) if len(followed) > len(set(units)) else "",
+        strongest=best,
         unoccluded=clean["probability"][0, pick],
         unoccluded_score=clean["score"][0, pick],
         unoccluded_log_odds=clean["log_odds"][0, pick],
@@ -220,7 +222,7 @@ def occlusion(
         unoccluded_responses=dict(zip(followed, engine.sums.tolist(), strict=True)),
         tops=torch.from_numpy(grid.tops),
         lefts=torch.from_numpy(grid.lefts),
-        pixels=prepared.pixels[0].detach().float().cpu(),
+        pixels=pixels[0].float().cpu(),
         occluder=Occluder(occluder.pixels.cpu(), occluder.moves),
     )
     return known.filled_by(engine.run(grid, occluder), pick, watch)
@@ -228,9 +230,9 @@ def occlusion(
 
 def followed_units(
     net: Net, pixels: Float[Tensor, "1 3 height width"], layer: str | None, strongest: str, units: Sequence[str]
-) -> dict[str, tuple[Layer, int]]:
-    """Address → layer and unit: the strongest one of a layer on the clean image, then those that were named."""
-    found: dict[str, tuple[Layer, int]] = {}
+) -> tuple[str, dict[str, tuple[Layer, int]]]:
+    """The strongest unit of a layer on the clean image ("" without maps); address → layer and unit of it and others."""
+    best, found = "", dict[str, tuple[Layer, int]]()
     maps = [name for name in net.suggested_layers if net.layer(name).spatial]
     chosen = layer or (maps[-1] if maps else None)
     if chosen is not None:
@@ -239,13 +241,14 @@ def followed_units(
         if values is None:
             raise BadOption(f"{chosen} has no maps", f"layers with maps are for instance {', '.join(maps)}")
         unit = int((values.sum(1) if strongest == "sum" else values.amax(1)).argmax())
-        found[f"{chosen}:{unit}"] = (net.layer(chosen), unit)
+        best = f"{chosen}:{unit}"
+        found[best] = (net.layer(chosen), unit)
     for address in units:
         one, number, place = net.locate(address)
         if number is None or place is not None:
             raise BadAddress(f"{address!r} is no unit", 'a unit is followed over its whole map: "features.3:17"')
         found[str(address)] = (one, number)
-    return found
+    return best, found
 
 
 def answers(scores: Float[Tensor, "n classes"]) -> dict[str, Tensor]:

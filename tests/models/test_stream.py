@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import convscope
 from convscope.models.functional import NORM
-from convscope.models.steps import IN_PLACE, normalise
+from convscope.models.steps import IN_PLACE, scale
 from convscope.models.stream import Stream
 from tests.digits import untrained_digits
 from tests.nets import Branches, Planted, Quarter, Spellings, small_classifier
@@ -243,7 +243,7 @@ def test_a_batchnorm_is_folded_only_where_nobody_asked_between() -> None:
     assert norms == 6
 
     def left(names: list[str]) -> int:
-        return sum(step.operator is normalise for step in Stream(net, names).steps.all)
+        return sum(step.operator is scale for step in Stream(net, names).steps.all)
 
     assert left(["last"]) == 3  # two that share a convolution, and the one over tokens
     assert left(["conv", "last"]) == 4

@@ -21,6 +21,7 @@ from convscope.faces.offline import BUILT
 from convscope.faces.web.browsing import Desk, browsing
 from convscope.faces.web.forms import Techniques
 from convscope.faces.web.guard import Guard
+from convscope.faces.web.hiding import hiding
 from convscope.faces.web.jobs import Busy, JobQueue
 from convscope.faces.web.live import LiveNet, NotLive, Unknown
 from convscope.faces.web.saving import saving
@@ -64,6 +65,7 @@ def make_app(
         lifespan=lifespan,
     )  # fmt: skip
     app.include_router(working(desk, jobs, techniques))
+    app.include_router(hiding(live))
     app.include_router(browsing(desk))
     app.include_router(saving(app, desk))
     answer_errors(app)

@@ -1,5 +1,6 @@
 """Results as panels with pictures and as files; everything is drawn by one thread at a time."""
 
+import io
 import tempfile
 import threading
 from dataclasses import dataclass, fields, is_dataclass
@@ -48,16 +49,21 @@ class Drawn:
         }
 
 
-def drawn(panel: Panel) -> Drawn:
-    """A panel, drawn."""
+def drawn(panel: Panel, quick: bool = False) -> Drawn:
+    """A panel, drawn; quick: hardly compressed, which takes most of the time."""
     picture = panel.picture(2.0)
-    return Drawn(panel, (picture.width / 2, picture.height / 2), png_bytes(picture))
+    size = picture.width / 2, picture.height / 2
+    if not quick:
+        return Drawn(panel, size, png_bytes(picture))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", compress_level=1)
+    return Drawn(panel, size, stream.getvalue())
 
 
-def drawn_panels(result: object) -> list[Drawn]:
-    """The panels of a result, drawn."""
+def drawn_panels(result: object, quick: bool = False) -> list[Drawn]:
+    """The panels of a result, drawn; quick for a preview, which is soon replaced."""
     with DRAWING:
-        return [drawn(panel) for panel in draw(result)]
+        return [drawn(panel, quick) for panel in draw(result)]
 
 
 def panel_png(one: Drawn, dark: bool, low: float | None, high: float | None) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 import threading
 import time
@@ -20,7 +21,8 @@ from convscope.watch import Watch
 KEPT = 512 * 1024**2  # bytes of results and pictures
 JOBS = 500
 WAITING = 50  # jobs that may wait
-PREVIEWS = 1.0  # seconds between two of them
+PREVIEWS = 1.0  # seconds between two of them, at least
+DRAWING = 5.0  # times as long as the last one took to draw: so they take at most a sixth of a run
 PATIENCE = 2.0  # seconds that a running job has when the server ends
 
 Work = Callable[[Watch], Result]
@@ -42,6 +44,7 @@ class Job:
     technique: str
     title: str
     work: Work | None = field(repr=False)  # until it has ended: it holds image and net
+    asked: Mapping[str, Any] = field(default_factory=dict, repr=False)  # what the request gave, texts and numbers
     state: str = "waiting"  # running, done, failed, stopped
     done: int = 0
     total: int = 0
@@ -82,7 +85,8 @@ class Job:
             }
             for at, one in enumerate(self.panels)
         ]
-        return {name: getattr(self, name) for name in plain} | {"seconds": round(seconds, 2), "panels": panels}
+        known = {name: getattr(self, name) for name in plain}
+        return known | {"asked": self.asked, "seconds": round(seconds, 2), "panels": panels}
 
 
 class JobWatch(Watch):
@@ -90,7 +94,9 @@ class JobWatch(Watch):
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.previewed = 0.0
+        self.known: Result | None = None  # by the last preview: the result of a job that is stopped
+        self.told = False  # whether the technique asked, and heard that it shall stop
+        self.due = -math.inf  # the next preview
 
     def say(self, text: str) -> None:
         """The last sentence is shown."""
@@ -103,20 +109,27 @@ class JobWatch(Watch):
         self._changed()
 
     def preview(self, result: object) -> None:
-        """Draws what is known so far, at most once a second."""
-        if time.monotonic() - self.previewed > PREVIEWS:
-            self.job.panels = drawn_panels(result)
+        """Draws what is known so far, at most once a second, and so seldom that drawing slows nothing much.
+
+        It does not raise Stopped: the progress that belongs to it comes with the next word.
+        """
+        self.known = result if isinstance(result, Result) else None
+        began = time.monotonic()
+        if began > self.due and not self.job.stop_asked:  # what is stopped is drawn at its end
+            self.job.panels = drawn_panels(result, quick=True)
             self.job.previews += 1
-            self.previewed = time.monotonic()
-        self._changed()
+            ended = time.monotonic()
+            self.due = ended + max(PREVIEWS, DRAWING * (ended - began))
+        self.job.version += 1
 
     def stopped(self) -> bool:
-        """Whether somebody asked for it."""
-        return self.job.stop_asked
+        """Whether somebody asked for it. What the technique then gives is what it has done so far."""
+        self.told = self.job.stop_asked
+        return self.told
 
     def _changed(self) -> None:
         self.job.version += 1
-        if self.job.stop_asked:
+        if self.job.stop_asked and not self.told:
             raise Stopped("stopped", "run it again to begin anew")
 
 
@@ -133,7 +146,7 @@ class JobQueue:
         self.thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self.thread.start()
 
-    def submit(self, key: Mapping[str, Any], title: str, work: Work) -> Job:
+    def submit(self, key: Mapping[str, Any], title: str, work: Work, asked: Mapping[str, Any] | None = None) -> Job:
         """A new job; or the one with an equal key, if that is waiting, running or done. Busy where too many wait."""
         text = json.dumps(key, sort_keys=True, default=str)
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -144,7 +157,7 @@ class JobQueue:
                 return known
             if len(self.waiting) >= WAITING:
                 raise Busy(f"{WAITING} jobs are waiting already", "stop some of them, or wait until some have ended")
-            job = Job(name, str(key["technique"]), title, work)
+            job = Job(name, str(key["technique"]), title, work, asked or {})
             self.jobs[name] = job
             self.jobs.move_to_end(name)
             self.waiting.append(job)
@@ -210,20 +223,29 @@ class JobQueue:
 def perform(job: Job) -> None:
     """Runs a job; whatever happens in it becomes its answer, and the queue lives on."""
     assert job.work is not None
-    state = "failed"
+    watch, state = JobWatch(job), "failed"
     try:
-        job.result = job.work(JobWatch(job))
-        job.panels = drawn_panels(job.result)
-        job.bytes = weight(job.result, job.panels)
-        state = "done"
-    except Stopped:
-        state = "stopped"
+        ended = run(job, watch)
+        job.panels = [] if job.result is None else drawn_panels(job.result)
+        state = ended
     except ConvscopeError as error:
         job.problem, job.hint = error.problem, error.hint
     except BaseException as error:  # noqa: BLE001  (a crash in a technique is an answer, even sys.exit)
         traceback.print_exc(file=sys.stderr)
         job.problem = f"{job.technique} failed: {type(error).__name__}: {str(error)[:400]}"
         job.hint = "the whole trace is in the terminal of `convscope serve`"
-    if state != "done":
-        job.result, job.bytes = None, weight(None, job.panels)
+    if state == "failed":
+        job.result = None
+    job.bytes = weight(job.result, job.panels)
     job.end(state)
+
+
+def run(job: Job, watch: JobWatch) -> str:
+    """Sets the job's result and says how it ended. One that is stopped keeps what its last preview knew."""
+    assert job.work is not None
+    try:
+        job.result = job.work(watch)
+    except Stopped:
+        job.result = watch.known
+        return "stopped"
+    return "stopped" if watch.told else "done"

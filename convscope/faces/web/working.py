@@ -26,6 +26,7 @@ from convscope.watch import Watch
 BEAT = 0.1  # seconds between two looks at a job
 ALIVE = 15.0  # seconds after which a silent stream says that it is still there
 LONGEST = 10_000  # characters that name jobs
+BRIEF = 200  # characters of what a job repeats of its request
 FORMS = {"png": "image/png", "html": "text/html", "npz": BYTES}
 REFUSED: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
@@ -164,7 +165,17 @@ def submit(desk: Desk, queue: JobQueue, techniques: Techniques, name: str, body:
         result: Result = technique(**first, **options, **supplied, **more)
         return result
 
-    return queue.submit(key, ", ".join(words), work)
+    return queue.submit(key, ", ".join(words), work, brief(body))
+
+
+def brief(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The texts and numbers of a request, as JSON may repeat them: no long ones, and none that are not finite."""
+    kinds = (str, int, float)
+    return {
+        name: value
+        for name, value in body.items()
+        if isinstance(value, kinds) and len(str(value)) <= BRIEF and str(value) not in ("nan", "inf", "-inf")
+    }
 
 
 def check_text(body: dict[str, Any]) -> None:

@@ -9,13 +9,11 @@ from torch import Tensor, fx
 
 from convscope.models.graph import operator_name
 from convscope.models.incremental.clean import Clean, order_of
-from convscope.models.incremental.layout import Layout, Read
+from convscope.models.incremental.layout import NOWHERE, Layout, Read
 from convscope.models.incremental.local import Rule, is_tensor
 from convscope.models.incremental.plan import Integers, Window
+from convscope.models.layers import Layer
 from convscope.models.steps import CHANGING, Step
-
-
-NOWHERE = torch.empty(0, dtype=torch.int64)
 
 
 class Batch:
@@ -28,6 +26,7 @@ class Batch:
         self.count = len(pairs)
         self.values: dict[fx.Node, Any] = dict(known)
         self.whole = set(known)
+        self.wholes: dict[fx.Node, Tensor] = {}  # of values on windows, which others still read as windows
 
     def window(self, node: fx.Node) -> Window | None:
         """The windows of a node's value, where it is one of windows."""
@@ -120,11 +119,10 @@ class Batch:
         found: Tensor = (before.double() + (sums * share).reshape(self.count, *before.shape[1:])).to(before.dtype)
         return found
 
-    def sum_of(self, node: fx.Node, unit: int, before: Tensor, integral: Tensor) -> Tensor:
+    def sum_of(self, layer: Layer, unit: int, before: Tensor, integral: Tensor) -> Tensor:
         """The sum of a unit's map for every position; integral: of the clean map, up to each row and column."""
-        axes = self.clean.fields[node].axes or ("N", "C")
-        values = self.values[node].select(axes.index("C"), unit)
-        window = self.window(node)
+        values = layer.ordered(self.values[layer.node])[:, unit]
+        window = self.window(layer.node)
         if window is None:
             return values.reshape(self.count, -1).sum(1, dtype=torch.float64)
         tops, lefts = torch.from_numpy(window.tops[self.rows]), torch.from_numpy(window.lefts[self.columns])
@@ -149,8 +147,8 @@ class Batch:
 
     def full(self, source: fx.Node) -> Any:
         """The whole value of a node for every position; a weight as it is."""
-        if source in self.whole:
-            return self.values[source]
+        if source in self.whole or source in self.wholes:
+            return self.wholes.get(source, self.values[source])
         if source not in self.values:
             return self.repeated(self.clean.values[source]) if source in self.clean.changing else self.clean.values[source]
         window = self.window(source)
@@ -159,9 +157,13 @@ class Batch:
         table = self.clean.table(source)[:-1, :-1]
         found = table.expand(self.count, *table.shape).contiguous()
         self.paste(found, source, Read(NOWHERE, NOWHERE, window.tops, window.lefts, False))
-        self.values[source] = found.permute([order.index(axis) for axis in range(4)])
-        self.whole.add(source)
-        return self.values[source]
+        self.wholes[source] = found.permute([order.index(axis) for axis in range(4)])
+        return self.wholes[source]
+
+    def forget(self, node: fx.Node) -> None:
+        """Lets go of a value that nobody reads any more."""
+        self.values.pop(node, None)
+        self.wholes.pop(node, None)
 
     def repeated(self, value: Any) -> Any:
         """The clean image's value for every position."""

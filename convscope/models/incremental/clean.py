@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from convscope.models.incremental.local import MAP, Fields, is_tensor
+from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.steps import CHANGING, PLAIN, Steps
 
@@ -18,7 +19,7 @@ from convscope.models.steps import CHANGING, PLAIN, Steps
 class Clean:
     """One forward of the clean image; rectifiers and sums in place leave no value of what they overwrote."""
 
-    def __init__(self, net: Net, steps: Steps, pixels: Tensor, followed: Sequence[tuple[fx.Node, int]], overwritten: frozenset[fx.Node]) -> None:
+    def __init__(self, net: Net, steps: Steps, pixels: Tensor, followed: Sequence[tuple[Layer, int]], overwritten: frozenset[fx.Node]) -> None:
         self.fields: Fields = net.fields
         self.changing = frozenset(node for node in net.graph.from_pixels if is_tensor(node))
         self.values: dict[fx.Node, Any] = dict(steps.weights)
@@ -31,21 +32,14 @@ class Clean:
                 self.values[step.node] = PLAIN[step.operator](*arguments, **keywords)
             else:
                 self.values[step.node] = step.operator(*arguments, **keywords)
-            for place, (node, unit) in enumerate(followed):
-                if node is step.node:
-                    integrals[place] = self.integral(node, unit)
+            for place, (layer, unit) in enumerate(followed):
+                if layer.node is step.node:
+                    integrals[place] = integral(layer.ordered(self.values[step.node])[0, unit])
             if change and step.arguments[0] in overwritten:
                 del self.values[step.arguments[0]]
         self.integrals = [integrals[place] for place in range(len(followed))]
         self.sums = torch.stack([one[-1, -1] for one in self.integrals]) if followed else torch.zeros(0).double()
         self._tables: dict[tuple[fx.Node, float], Tensor] = {}
-
-    def integral(self, node: fx.Node, unit: int) -> Tensor:
-        """Sums of a unit's map over all rows and columns before each one, float64: (rows + 1) × (columns + 1)."""
-        axes = self.fields[node].axes or ("N", "C")
-        values = self.values[node].select(axes.index("C"), unit)[0].double().cpu()
-        values = values.reshape(values.shape if values.ndim == 2 else (1, 1))
-        return torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(0).cumsum(1)
 
     def table(self, node: fx.Node, outside: float = 0.0) -> Tensor:
         """(rows + 1) × (columns + 1) × channels: a map with what stands around it at the end."""
@@ -66,6 +60,12 @@ class Clean:
         index = (rows * table.shape[1])[:, :, None] + columns[:, None, :]
         found = table.view(-1, table.shape[2]).index_select(0, index.view(-1))
         return found.view(*index.shape, table.shape[2])
+
+
+def integral(values: Tensor) -> Tensor:
+    """Sums of a map over all rows and columns before each one, float64: (rows + 1) × (columns + 1)."""
+    values = values.double().cpu().reshape(values.shape if values.ndim == 2 else (1, 1))
+    return torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(0).cumsum(1)
 
 
 def normalised(net: Net, pixels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ So the choices that rest on it do not depend on timing, and neither do results. 
 multiplication in a large convolution.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from convscope.models.convolution import Convolution
 from convscope.models.graph import operator_name
 from convscope.models.incremental.local import Fields, Rule, field_of
-from convscope.models.incremental.spans import Spans
+from convscope.models.incremental.spans import Windows
 from convscope.models.rules.call import shape_of
 from convscope.models.steps import CHANGING, Step, sources_of
 
@@ -25,7 +25,6 @@ CALL = 1.0e6  # units for starting a step once
 NUMBER = 4  # bytes
 
 Floats = NDArray[np.float64]
-Windows = Mapping[fx.Node, tuple[Spans, Spans]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +41,12 @@ class Costs:
 
 def multiplications(step: Step) -> int:
     """Of a convolution or linear layer, for one image and one place of its result; else 0."""
-    linear = operator_name(step.node) in ("linear", "addmm") or getattr(step.operator, "__name__", "") == "linear.default"
-    if not isinstance(step.operator, Convolution) and not linear:
+    name = getattr(step.operator, "__name__", "").split(".")[0]
+    if not isinstance(step.operator, Convolution) and name not in ("linear", "addmm"):
         return 0
-    for argument in (step.arguments[1], step.arguments[-1]):
-        value = argument.meta.get("val") if isinstance(argument, fx.Node) else argument
-        if isinstance(value, Tensor) and value.ndim >= 2:
-            return prod(value.shape)
-    return 0
+    matrix = step.arguments[2 if name == "addmm" else 1]
+    shape = (matrix.meta["val"] if isinstance(matrix, fx.Node) else matrix).shape
+    return prod(shape) if all(isinstance(size, int) for size in shape) else 0
 
 
 def places(step: Step, fields: Fields) -> int:

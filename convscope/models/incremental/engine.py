@@ -19,17 +19,18 @@ from convscope.arrays import Box
 from convscope.models.graph import operator_name
 from convscope.models.incremental.batch import Batch
 from convscope.models.incremental.clean import Clean, is_map, normalised
-from convscope.models.incremental.costs import Windows, aligned, costs_of, counts
+from convscope.models.incremental.costs import aligned, costs_of, counts
 from convscope.models.incremental.layout import lay_out
 from convscope.models.incremental.local import Rule, find_rule, is_tensor
 from convscope.models.incremental.plan import BATCH, Integers, Planner, coarse_to_fine, windows_of
-from convscope.models.incremental.spans import all_spans
+from convscope.models.incremental.spans import Windows, all_spans
+from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.occluders import Occluder, Positions
 from convscope.models.steps import CHANGING, Step, Steps, sources_of
 
 TAIL = 256  # positions whose vectors go through the last layers together
-Unit = tuple[fx.Node, int]  # a layer's node and one of its units
+Unit = tuple[Layer, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Incremental:
         """followed: units whose sums are wanted; memory: GB to work in, else a quarter of what is free."""
         self.net, self.pixels, self.followed = net, pixels.to(net.device), tuple(followed)
         self.input, self.output = net.graph.pixels, net.graph.scores
-        self.compiled = Steps(net, {self.output, *(node for node, _ in followed)})
+        self.compiled = Steps(net, {self.output, *(layer.node for layer, _ in followed)})
         self.steps = self.compiled.all
         changing = frozenset(node for node in net.graph.from_pixels if is_tensor(node))
         self.rules = settled(self.steps, [find_rule(step, net.fields, changing) for step in self.steps])
@@ -78,14 +79,17 @@ class Incremental:
     def look(self, rules: Sequence[Rule | None]) -> Clean:
         """The clean image's values; those that are overwritten on windows too need not be kept."""
         pairs = [pair for pair in zip(self.steps, rules, strict=True) if pair[0].operator in CHANGING]
-        overwritten = frozenset(step.arguments[0] for step, rule in pairs if rule is not None)
+        overwritten = frozenset(
+            step.arguments[0] for step, rule in pairs if rule is not None and sees_alike(self.net, step)
+        )
         with torch.inference_mode():
             return Clean(self.net, self.compiled, self.pixels, self.followed, overwritten)
 
     @property
     def scores(self) -> Float[Tensor, " classes"]:
         """Of the clean image."""
-        return self.clean.values[self.output][0]
+        scores: Tensor = self.clean.values[self.output][0]
+        return scores.clone()
 
     @property
     def sums(self) -> Float[Tensor, " units"]:
@@ -172,12 +176,10 @@ class Incremental:
                 batch.on_windows(at, step, rule)
             else:
                 batch.on_whole(step, numbers)
-            for unit, (node, channel) in enumerate(self.followed):
-                if node is step.node:
-                    sums[:, unit] = batch.sum_of(node, channel, self.clean.sums[unit], self.clean.integrals[unit])
+            self.follow(step.node, batch, sums)
             for node in step.done_with:
                 if node is not self.waist:
-                    batch.values.pop(node, None)
+                    batch.forget(node)
         return sums
 
     def finish(self, waiting: Sequence[tuple[Integers, Tensor, Tensor]]) -> Found:
@@ -191,10 +193,15 @@ class Incremental:
             for step in self.steps[self.neck :]:
                 if step.node not in numbers:
                     batch.on_whole(step, numbers)
-                for unit, (node, channel) in enumerate(self.followed):
-                    if node is step.node:
-                        sums[:, unit] = batch.sum_of(node, channel, self.clean.sums[unit], self.clean.integrals[unit])
-            return Found(at[:, 0], at[:, 1], batch.full(self.output), sums)
+                    self.follow(step.node, batch, sums)
+            scores = batch.full(self.output)
+        return Found(at[:, 0], at[:, 1], scores.clone(), sums.clone())
+
+    def follow(self, node: fx.Node, batch: Batch, sums: Tensor) -> None:
+        """Writes the sums of the followed units of a node's layer."""
+        for place, (layer, unit) in enumerate(self.followed):
+            if layer.node is node:
+                sums[:, place] = batch.sum_of(layer, unit, self.clean.sums[place], self.clean.integrals[place])
 
     def counted(self, images: int) -> dict[fx.Node, Any]:
         """The graph's numbers, such as the size of the batch, for so many images."""
@@ -217,6 +224,17 @@ def settled(steps: Sequence[Step], rules: Sequence[Rule | None]) -> tuple[Rule |
         if found[-1] is None or found[-1].kind == "mean":
             gone.add(step.node)
     return tuple(found)
+
+
+def sees_alike(net: Net, step: Step) -> bool:
+    """Whether a step's first argument is dirty wherever the result is, whatever is hidden."""
+    first, result = (net.fields.get(node) for node in (step.arguments[0], step.node))
+    if first is None or result is None:
+        return False
+    pairs = ((first.rows, result.rows), (first.columns, result.columns))
+    return all(
+        np.array_equal(one.first, other.first) and np.array_equal(one.stop, other.stop) for one, other in pairs
+    )
 
 
 def cells_of(net: Net, node: fx.Node) -> tuple[int, int]:

@@ -27,6 +27,10 @@ class Read:
     same: bool  # whether the rectangle is the source's own window
 
 
+NOWHERE = torch.empty(0, dtype=torch.int64)
+SAME = Read(NOWHERE, NOWHERE, np.empty(0, np.int64), np.empty(0, np.int64), same=True)
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """How every step of a group runs, and what those on windows read."""
@@ -60,7 +64,9 @@ def lay_out(
             modes.append("window")
             own = (step.node,) if rule.kind == "cat" else ()
             for source in (*rule.sources, *own):
-                reads[at, source] = read_of(rule, windows[step.node], windows.get(source), cells[source], device)
+                known = windows.get(source)
+                shape = cells.get(source)  # what is no map cannot be cut, and its windows are those of the result
+                reads[at, source] = SAME if shape is None else read_of(rule, windows[step.node], known, shape, device)
     return Layout(group, windows, tuple(modes), reads, sorted_pairs(group.pairs, list(reads.values())))
 
 

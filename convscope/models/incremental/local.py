@@ -17,7 +17,7 @@ from convscope.models.graph import operator_name
 from convscope.models.receptive import Field
 from convscope.models.rules.call import Call, shape_of
 from convscope.models.rules.pointwise import POINTWISE
-from convscope.models.steps import Step, normalise
+from convscope.models.steps import Step, scale
 
 Kind = Literal["pointwise", "slide", "reshape", "cat", "mean"]
 MAP = ("N", "C", "H", "W")
@@ -156,7 +156,7 @@ def is_global(step: Step, source: Field, out: Field | None) -> bool:
 
 def keeps_rows(source: Field, out: Field) -> bool:
     """Whether a change of shape leaves rows and columns alone, as the last axes of both."""
-    return bool(source.axes and out.axes and source.axes[-2:] == out.axes[-2:] == ("H", "W") and source.shape[-2:] == out.shape[-2:])
+    return bool(source.axes and out.axes and source.axes[-2:] == out.axes[-2:] == ("H", "W") and source.shape[-2:] == out.shape[-2:] and source.axes[0] == out.axes[0] == "N" and source.shape[0] == out.shape[0] == 1)
 
 
 def is_pointwise(step: Step, name: str, sources: Sequence[fx.Node], fields: Fields, out: Field) -> bool:
@@ -164,8 +164,11 @@ def is_pointwise(step: Step, name: str, sources: Sequence[fx.Node], fields: Fiel
     ins = [field for source in sources if (field := field_of(source, fields)) is not None]
     axes, call = out.axes, Call(step.node, {})
     assert axes is not None
-    if name in POINTWISE or step.operator is normalise or name == "getitem":
-        return all(field.shape == out.shape and field.axes == axes for field in ins) and constants_fit(step, sources, axes)
+    if step.operator is scale or name == "prelu":  # their weights belong to the second axis
+        return axes[1] == "C" and len(sources) == 1
+    if name in POINTWISE or name == "getitem":
+        alike = name == "getitem" or all(field.axes == axes and same_places(field, out) for field in ins)
+        return alike and constants_fit(step, sources, axes)
     if name in TURNS:
         return True
     field = ins[0]
@@ -191,6 +194,15 @@ def is_pointwise(step: Step, name: str, sources: Sequence[fx.Node], fields: Fiel
         steps = not call["stride"] or flat("stride", 1)
         return field.axes[-2:] == ("H", "W") and flat("kernel_size", 1) and flat("padding", 0) and steps
     return False
+
+
+def same_places(one: Field, other: Field) -> bool:
+    """Whether two maps have the same number of rows and of columns."""
+    return all(
+        size == length
+        for size, length, axis in zip(one.shape, other.shape, other.axes or (), strict=True)
+        if axis in ("H", "W")
+    )
 
 
 def constants_fit(step: Step, sources: Sequence[fx.Node], axes: tuple[str, ...]) -> bool:

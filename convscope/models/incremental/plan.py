@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from convscope.models.incremental.costs import CALL, Costs, Floats, Windows
+from convscope.models.incremental.costs import CALL, Costs, Floats
 from convscope.models.incremental.local import Rule
+from convscope.models.incremental.spans import Windows
 from convscope.models.steps import Step
 
 CLASSES = 8  # at most, an axis

@@ -57,12 +57,20 @@ def hull(interval: Interval, axis: int, cells: int) -> tuple[Integers, Integers]
     return np.broadcast_to(first, cells).astype(np.int64), np.broadcast_to(stop, cells).astype(np.int64)
 
 
-def all_spans(net: Net, positions: Positions) -> dict[fx.Node, tuple[Spans, Spans]]:
-    """Rows and columns of every tensor that has both."""
+Windows = dict[fx.Node, tuple[Spans, Spans]]  # rows and columns of every tensor that has both
+
+
+def all_spans(net: Net, positions: Positions) -> Windows:
+    """The dirty cells of every tensor, for all positions; parts of a split have those of the whole."""
     found = {}
     for node, field in net.fields.items():
         rows = spans_of(field, "H", positions.tops, positions.bottoms)
         columns = spans_of(field, "W", positions.lefts, positions.rights)
         if rows is not None and columns is not None:
             found[node] = (rows, columns)
+    for node in net.graph.nodes:
+        source = node.args[0] if node.args else None
+        if source in found and isinstance(node.meta.get("val"), list | tuple):
+            found[node] = found[source]
+            found.update({user: found[source] for user in node.users if user in found})
     return found

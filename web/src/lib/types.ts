@@ -215,6 +215,7 @@ export interface Job {
   id: string;
   technique: string;
   title: string; // technique, image, layer, options that differ from their defaults
+  asked: Record<string, string | number | boolean>; // what the request gave, without long lists
   state: "waiting" | "running" | "done" | "failed" | "stopped";
   done: number;
   total: number;
@@ -238,4 +239,13 @@ export interface Feeding {
   size: [number, number];
   limit: number; // the greatest size of any weight
   kernels: number[][]; // row by row
+}
+
+// What the net says of an image behind a square.
+export interface Behind {
+  top: [number, number][]; // the most probable classes now, with their probabilities
+  before: [number, number][]; // without the square
+  now: number[]; // of the classes in `before`
+  box: [number, number, number, number]; // top, left, bottom, right, px of the net's input
+  milliseconds: number;
 }

@@ -30,7 +30,7 @@ vi.stubGlobal("EventSource", Stream);
 const { Jobs } = await import("./jobs.svelte");
 
 const job = (id: string, state: Job["state"] = "running"): Job => ({
-  id, technique: "filters", title: "", state, done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels: [],
+  id, technique: "filters", title: "", asked: {}, state, done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels: [],
 });
 const urls = () => Stream.open.map(({ url }) => url);
 const show = (hidden: boolean) => {

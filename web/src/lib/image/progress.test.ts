@@ -3,7 +3,7 @@ import type { Job } from "../types";
 import { ended, progressWords, share } from "./progress";
 
 const job = (more: Partial<Job>): Job => ({
-  id: "a", technique: "occlusion", title: "", state: "running", done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels: [], ...more,
+  id: "a", technique: "occlusion", title: "", asked: {}, state: "running", done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels: [], ...more,
 });
 
 describe("progress", () => {

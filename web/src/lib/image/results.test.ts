@@ -6,7 +6,7 @@ const panel = (low: number, high: number, more: Partial<Panel> = {}): Panel => (
   kind: "heat map", title: "", caption: "", width: 1, height: 1, picture: "a.png", numbers: "a.json", scale: { quantity: "probability", low, high, signed: false }, ...more,
 });
 const job = (...panels: Panel[]): Job => ({
-  id: "a", technique: "occlusion", title: "", state: "done", done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels,
+  id: "a", technique: "occlusion", title: "", asked: {}, state: "done", done: 0, total: 0, unit: "", seconds: 0, said: "", problem: "", hint: "", panels,
 });
 
 describe("a shared scale", () => {

@@ -1,0 +1,387 @@
+"""The square on the page: what the net says behind it; and occlusion maps as jobs that are stopped on the way."""
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from starlette.testclient import TestClient
+from torch import Tensor
+
+from convscope.atlas import Atlas
+from convscope.errors import UnreadableImage
+from convscope.faces.web import drawing, hiding, jobs
+from convscope.faces.web.app import make_app
+from convscope.faces.web.hiding import Hiding, Square
+from convscope.faces.web.jobs import JobQueue
+from convscope.faces.web.working import brief
+from convscope.models.incremental.engine import Incremental
+from convscope.models.occluders import make_occluder
+from convscope.models.prepared import to_pixels
+from convscope.technique import Result
+from convscope.techniques.activations import activations
+from convscope.watch import Watch
+from tests.tiny_atlas import SIZE, tiny_net
+from tests.web.conftest import BASE, opened, until
+from tests.web.test_working import finished, png
+
+JSON = {"content-type": "application/json"}
+FILLS = ("zero", "mean", "grey", "blur", "noise")
+
+
+def hidden(pixels: Tensor, fill: str, box: tuple[int, int, int, int], sides: tuple[int, int], seed: int = 0) -> Tensor:
+    """The image with the square over it, in plain words."""
+    top, left, bottom, right = box
+    occluder = make_occluder(tiny_net(), pixels, fill, sides, seed).pixels  # type: ignore[arg-type]
+    covered = pixels.clone()
+    if fill == "blur":
+        occluder = occluder[:, top:bottom, left:right]
+    elif fill == "noise":
+        occluder = occluder[:, : bottom - top, : right - left]
+    covered[0, :, top:bottom, left:right] = occluder
+    return covered
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_it_is_what_the_net_says_of_the_really_occluded_image(client: TestClient, atlas: Atlas, fill: str) -> None:
+    net = tiny_net()
+    for image, top, left, window, sides in (
+        ("3", 0, 0, "9", (9, 9)), ("3", 20, 31, "12x9", (12, 9)), ("2", 31, 39, "5", (5, 5)), ("2", 4, 7, "32x40", SIZE),
+        ("2", -3, -4, "8", (8, 8)),
+    ):  # fmt: skip
+        body = {"image": image, "top": top, "left": left, "window": window, "fill": fill, "seed": 4}
+        answer = client.post("/api/occlude", json=body)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        box = max(top, 0), max(left, 0), min(top + sides[0], SIZE[0]), min(left + sides[1], SIZE[1])
+        assert found["box"] == list(box)
+        pixels = to_pixels(atlas.pixels(int(image))[None])
+        clean = net.scores(pixels).double().softmax(1)[0]
+        now = net.scores(hidden(pixels, fill, box, sides, 4)).double().softmax(1)[0]
+        assert [one for one, _ in found["before"]] == clean.argsort(descending=True).tolist()
+        assert [one for one, _ in found["top"]] == now.argsort(descending=True).tolist()
+        np.testing.assert_allclose(
+            [p for _, p in found["before"]], clean.sort(descending=True).values.detach(), atol=1e-5
+        )
+        np.testing.assert_allclose([p for _, p in found["top"]], now.sort(descending=True).values.detach(), atol=1e-4)
+        order = [one for one, _ in found["before"]]
+        np.testing.assert_allclose(found["now"], now[order].detach(), atol=1e-4)
+        assert found["milliseconds"] > 0
+
+
+def test_its_scores_are_those_of_the_really_occluded_image(atlas: Atlas) -> None:
+    net = tiny_net()
+    pixels = to_pixels(atlas.pixels(1)[None])
+    looked = hiding.Looked(net, "1", pixels)
+    for top, left in ((0, 0), (3, 30), (25, 17)):
+        square = Square(image="1", top=top, left=left, window="7", fill="noise", seed=1)
+        found = looked.behind(square, (7, 7)).log()
+        real = net.scores(hidden(pixels, "noise", (top, left, top + 7, left + 7), (7, 7), 1))[0].detach().double()
+        np.testing.assert_allclose(found - found[0], real - real[0], atol=1e-4)
+
+
+def test_the_last_image_stays_ready(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(name: str, make: Callable[..., object]) -> Callable[..., object]:
+        return lambda *given: (made.append(name), make(*given))[1]
+
+    monkeypatch.setattr(hiding, "Incremental", counted("looked", hiding.Incremental))
+    monkeypatch.setattr(hiding, "everywhere", counted("planned", hiding.everywhere))
+    monkeypatch.setattr(hiding, "make_occluder", counted("filled", hiding.make_occluder))
+    body = {"image": "4", "top": 1, "left": 1, "window": "8"}
+
+    def ask(**change: object) -> list[str]:
+        made.clear()
+        assert client.post("/api/occlude", json={**body, **change}).status_code == 200
+        return list(made)
+
+    assert ask() == ["looked", "planned", "filled"]
+    assert ask(top=20) == []
+    assert ask(fill="blur") == ["filled"]
+    assert ask(fill="blur", left=9) == []
+    assert ask(fill="blur", window="9") == ["planned", "filled"]
+    assert ask(image="5") == ["looked", "planned", "filled"]
+
+
+def test_an_upload_is_an_image_like_any_other(client: TestClient) -> None:
+    image = client.post("/api/uploads", content=png()).json()["image"]
+    found = client.post("/api/occlude", json={"image": image, "top": 5, "left": 5, "window": 6}).json()
+    assert [one for one, _ in found["before"]] == [one for one, _ in client.get(f"/api/images/{image}").json()["top"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"window": "33"}, "window"), ({"window": "32x41"}, "window"), ({"window": "0"}, "window"),
+        ({"window": "nonsense"}, "window"), ({"window": "9" * 5000}, "window"), ({"window": [8, 8]}, "window"),
+        ({"window": None}, "window"), ({"window": -1}, "window"),
+        ({"top": "4"}, "top"), ({"top": 1.5}, "top"), ({"top": None}, "top"), ({"top": True}, "top"),
+        ({"top": 32}, "top"), ({"top": -8}, "top"), ({"left": 40}, "left"), ({"left": 10**30}, "left"),
+        ({"fill": "red"}, "fill"), ({"fill": [0, 0, 0]}, "fill"), ({"seed": -1}, "seed"), ({"seed": 2**64}, "seed"),
+        ({"image": None}, "image"), ({"image": "\ud800"}, ""), ({"size": 3}, ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(client: TestClient, change: dict[str, object], field: str) -> None:
+    body = json.dumps({"image": "0", "top": 1, "left": 1, "window": "8", **change})
+    answer = client.post("/api/occlude", content=body, headers=JSON)
+    assert answer.status_code == 422
+    said = answer.json()
+    assert said["problem"]
+    assert said["hint"]
+    assert not field or said["field"] == field
+
+
+def test_numbers_that_are_none_and_bodies_that_are_none(client: TestClient) -> None:
+    for value in ("NaN", "Infinity", "-Infinity", "1e999"):
+        answer = client.post("/api/occlude", content=f'{{"image": "0", "top": {value}, "left": 1}}', headers=JSON)
+        assert (answer.status_code, answer.json()["field"]) == (422, "top")
+    assert client.post("/api/occlude", json=[1]).status_code == 422
+    assert client.post("/api/occlude", json={"image": "0", "left": 1}).json()["field"] == "top"
+    for image, status in (("6", 404), ("upload-nothing", 404), ("-1", 404), (7, 404), (0, 200)):
+        answer = client.post("/api/occlude", json={"image": image, "top": 1, "left": 1, "window": 8})
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["field"] == "image"
+
+
+def test_without_its_network(alone: TestClient) -> None:
+    for answer in (
+        alone.post("/api/occlude", json={"image": "0", "top": 1, "left": 1}),
+        alone.get("/api/occluder.webp?image=0"),
+    ):
+        assert answer.status_code == 409
+        assert answer.json()["hint"] == "--net NAME"
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_the_picture_is_what_the_square_shows(client: TestClient, atlas: Atlas, fill: str) -> None:
+    answer = client.get("/api/occluder.webp", params={"image": "3", "window": "8x6", "fill": fill, "seed": 4})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    expected = make_occluder(tiny_net(), to_pixels(atlas.pixels(3)[None]), fill, (8, 6), 4).pixels  # type: ignore[arg-type]
+    with Image.open(io.BytesIO(answer.content)) as shown:
+        assert shown.size == {"blur": SIZE[::-1], "noise": (6, 8)}.get(fill, (1, 1))
+        found = np.asarray(shown.convert("RGB")) / 255
+    np.testing.assert_allclose(found, expected.permute(1, 2, 0), atol=0.51 / 255)
+    again = client.get(
+        "/api/occluder.webp",
+        params={"image": "3", "window": "8x6", "fill": fill, "seed": 4},
+        headers={"if-none-match": answer.headers["etag"]},
+    )
+    assert again.status_code == 304
+
+
+def test_a_picture_that_is_none_is_named(client: TestClient) -> None:
+    for query, status in (
+        ("image=9", 404),
+        ("image=0&window=99", 422),
+        ("image=0&window=x", 422),
+        ("image=0&fill=red", 422),
+        ("image=0&seed=-1", 422),
+        ("", 422),
+    ):
+        answer = client.get(f"/api/occluder.webp?{query}")
+        assert answer.status_code == status
+        assert answer.json()["problem"]
+
+
+def test_scores_that_are_no_numbers_are_said(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    squares = Hiding(opened(atlas))
+    square = Square(image="0", top=1, left=1, window="8")
+    squares.look(square)
+    looked = squares.looked
+    assert looked is not None
+    broken = torch.tensor([1.0, float("nan"), 0.0])
+    with pytest.raises(UnreadableImage, match="not finite"):
+        hiding.probabilities(broken)
+    monkeypatch.setattr(Incremental, "scores", property(lambda _: broken))
+    with pytest.raises(UnreadableImage, match="not finite"):
+        squares.look(square.model_copy(update={"image": "1"}))
+    assert squares.looked is None  # nothing half ready stays
+
+
+def test_many_hands_at_once(client: TestClient) -> None:
+    """Pages that drag over other images, with other windows: no answer is another's."""
+    bodies = [{"image": str(image), "top": image, "left": 3, "window": str(6 + image % 2)} for image in range(4)]
+    expected = [client.post("/api/occlude", json=body).json() for body in bodies]
+    wrong: list[object] = []
+
+    def drag(number: int) -> None:
+        for _ in range(10):
+            found = client.post("/api/occlude", json=bodies[number]).json()
+            if found["top"] != expected[number]["top"] or found["before"] != expected[number]["before"]:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=drag, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Found(Result):
+    """What is done so far."""
+
+    values: np.ndarray
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobQueue]:
+    panels = drawing.drawn_panels(activations(tiny_net(), Image.new("RGB", SIZE[::-1]), "1"))
+    monkeypatch.setattr(jobs, "drawn_panels", lambda *_, **__: panels)
+    found = JobQueue()
+    yield found
+    found.close()
+
+
+def steps(watch: Watch, asks: bool, previews: bool, reached: threading.Event) -> Result:
+    """A technique that keeps what it has done, and asks or does not."""
+    found = Found(np.full(1000, np.nan))
+    for step in range(1000):
+        found.values[step] = step
+        if previews:
+            watch.preview(found)
+        if not asks:
+            watch.progress(step + 1, 1000, "steps")
+        if step > 3:
+            reached.set()
+        if asks and watch.stopped():
+            watch.say("what follows the answer is not cut off")
+            break
+        threading.Event().wait(0.002)
+    return found
+
+
+@pytest.mark.parametrize(("asks", "previews"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_stopped_job_keeps_what_is_done(queue: JobQueue, asks: bool, previews: bool) -> None:
+    reached = threading.Event()
+    job = queue.submit({"technique": "steps"}, "", lambda watch: steps(watch, asks, previews, reached))
+    assert reached.wait(60)
+    queue.stop(job)
+    until(lambda: not job.ongoing)
+    assert (job.state, job.problem) == ("stopped", "")
+    if not asks and not previews:  # it never said what it has
+        assert (job.result, job.panels) == (None, [])
+        return
+    assert isinstance(job.result, Found)
+    assert 3 < np.isfinite(job.result.values).sum() < 1000
+    assert job.panels
+    assert job.bytes > job.result.values.nbytes
+    assert queue.submit({"technique": "steps"}, "", lambda watch: steps(watch, True, True, reached)) is not job
+
+
+def test_one_that_asks_and_goes_through_is_done(queue: JobQueue) -> None:
+    def asking(watch: Watch) -> Result:
+        assert not watch.stopped()
+        return Found(np.zeros(3))
+
+    job = queue.submit({"technique": "asking"}, "", asking)
+    until(lambda: not job.ongoing)
+    assert job.state == "done"
+
+
+def test_a_result_that_cannot_be_drawn_is_a_failure_stopped_or_not(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> list[object]:
+        raise ValueError("no pen")
+
+    monkeypatch.setattr(jobs, "drawn_panels", broken)
+    job = queue.submit({"technique": "quick"}, "", lambda _: Found(np.zeros(3)))
+    until(lambda: not job.ongoing)
+    assert (job.state, job.result) == ("failed", None)
+    assert "no pen" in job.problem
+    assert "no pen" in capfd.readouterr().err
+
+
+def test_previews_leave_time_for_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a preview takes to draw, at most a sixth of the time is spent on them."""
+    clock = [0.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
+
+    def slow(*_: object, **__: object) -> list[object]:
+        clock[0] += 2.0
+        return []
+
+    monkeypatch.setattr(jobs, "drawn_panels", slow)
+    watch = jobs.JobWatch(jobs.Job("a", "a", "", None))
+    for _ in range(1000):
+        watch.preview(Found(np.zeros(3)))
+        clock[0] += 0.1
+    drawing_time = 2.0 * watch.job.previews
+    assert watch.job.previews > 3
+    assert drawing_time <= clock[0] / 6 + 2.0
+
+
+def test_a_stopped_map_shows_what_is_done(client: TestClient, atlas: Atlas) -> None:
+    """The real technique through the real routes; only its batches are slowed."""
+    body = {"image": "3", "window": "6", "stride": 1, "fill": "grey"}
+    slowed = Incremental.run
+
+    def run(self: Incremental, *given: object) -> Iterator[object]:
+        for found in slowed(self, *given):  # type: ignore[arg-type]
+            yield found
+            threading.Event().wait(0.3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Incremental, "run", run)
+        started = client.post("/api/run/occlusion", json=body).json()
+        assert started["asked"] == body
+        until(lambda: client.get(f"/api/jobs/{started['id']}").json()["done"] > 0)
+        client.post(f"/api/jobs/{started['id']}/stop")
+        job = finished(client, started)
+    assert job["state"] == "stopped"
+    assert 0 < job["done"] < job["total"]
+    assert job["panels"]
+    saved = np.load(io.BytesIO(client.get(f"/api/jobs/{job['id']}/result.npz").content))
+    done = saved["label"] >= 0
+    assert done.sum() == job["done"]
+    np.testing.assert_array_equal(np.isfinite(saved["probability"]), done)
+    row, column = np.argwhere(done)[-1]
+    step = {
+        "image": "3",
+        "top": int(saved["tops"][row]),
+        "left": int(saved["lefts"][column]),
+        "window": "6",
+        "fill": "grey",
+    }
+    found = client.post("/api/occlude", json=step).json()
+    np.testing.assert_allclose(saved["probability"][row, column], found["now"][0], atol=1e-4)
+    again = finished(client, client.post("/api/run/occlusion", json=body).json())
+    assert (again["state"], again["done"]) == ("done", again["total"])
+
+
+def test_a_job_repeats_only_short_words_and_finite_numbers() -> None:
+    given = {
+        "image": "3",
+        "units": ["a"],
+        "boost": float("nan"),
+        "more": float("inf"),
+        "long": "x" * 999,
+        "stride": 4,
+        "flag": True,
+    }
+    assert brief(given) == {"image": "3", "stride": 4, "flag": True}
+
+
+def test_it_is_in_the_schema(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    schema = paths["/api/occlude"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) >= {"image", "top", "left", "window", "fill"}
+    assert schema["required"] == ["image", "top", "left"]
+    assert "/api/occluder.webp" in paths
+
+
+@pytest.mark.parametrize("state", ["opening", "off"])
+def test_while_the_network_opens(atlas: Atlas, state: str) -> None:
+    live = opened(atlas)
+    live._net, live.state = None, state
+    with TestClient(make_app(atlas, live), BASE) as found:
+        answer = found.post("/api/occlude", json={"image": "0", "top": 1, "left": 1, "window": "8"})
+    assert answer.status_code == (200 if live.state == "on" else 409)
