@@ -60,10 +60,10 @@ def window_sides(window: str | int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of 32, (24, 40) or "24x40"; BadOption."""
     parts = window.lower().replace("×", "x").split("x") if isinstance(window, str) else window
     parts = [parts] if isinstance(parts, int) else parts
-    whole = [part for part in parts if str(part).strip().isdecimal() and int(part) > 0] if isinstance(parts, list | tuple) else []
+    whole = [part for part in parts if str(part).strip().isdecimal() and 0 < int(str(part).strip()[:9])] if isinstance(parts, list | tuple) else []
     if not isinstance(parts, list | tuple) or len(whole) != len(parts) or len(parts) not in (1, 2):
         raise bad_window(f"the window {window!r} is no size", 'one or two numbers of px: 32, (24, 40) or "24x40"')
-    return int(whole[0]), int(whole[-1])
+    return int(str(whole[0])[:9]), int(str(whole[-1])[:9])
 
 
 def bad_window(problem: str, hint: str) -> BadOption:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.errors import BadAddress
 from convscope.models.address import OUTPUT, Address
 from convscope.models.net import Net
 
-Single = int | str | Address
-Target = Single | Sequence[Single] | None  # None: the most probable class
+Single = int | str | Address | np.integer[Any]
+Target = Single | Sequence[Single] | NDArray[np.integer[Any]] | Tensor | None  # None: the most probable class
 
 
 def target_classes(net: Net, target: Target) -> tuple[int, ...] | None:

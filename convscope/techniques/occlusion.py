@@ -108,8 +108,8 @@ class OcclusionMap(Result):
                 self.label[at], self.label_probability[at] = said["label"], said["label_probability"]
                 for place, values in enumerate(self.responses.values()):
                     values[at] = found.sums[:, place].float().cpu()
-                watch.preview(self)
                 watch.progress(self.done, total, "positions")
+                watch.preview(self)
                 if watch.stopped():
                     break
         except KeyboardInterrupt:
@@ -162,8 +162,8 @@ def occlusion(
             'image out of focus, "noise" a patch of random colours; or red, green and blue in [0, 1]'
         ),
     ] = "zero",
-    layer: Annotated[
-        str | None, Field(description="follow the unit of this layer that is strongest; default: the last stage's")
+    follow: Annotated[
+        str | None, Field(description="the layer whose strongest unit is followed; default: that of the last stage")
     ] = None,
     strongest: Annotated[
         Literal["sum", "max"], Field(description='strongest by the "sum" of its map, or by its greatest activation "max"')
@@ -177,7 +177,7 @@ def occlusion(
             description='"inside": the square is wholly inside the image; "cut": the last ones are cut off at its edge'
         ),
     ] = "inside",
-    seed: Annotated[int, Field(ge=0, description='of the "noise"')] = 0,
+    seed: Annotated[int, Field(ge=0, lt=2**63, description='of the "noise"')] = 0,
     memory: Annotated[
         float | None, Field(gt=0, description="GB to work in at most; default: a quarter of what is free")
     ] = None,
@@ -193,7 +193,7 @@ def occlusion(
     grid = positions(net.size, sides, (stride, stride), border)
     chosen = target_classes(net, target)
     pixels = prepared.pixels.detach()
-    best, followed = followed_units(net, pixels, layer, strongest, units)
+    best, followed = followed_units(net, pixels, follow, strongest, units)
     engine = Incremental(net, pixels, list(followed.values()), memory)
     clean = answers(engine.scores[None].cpu())
     if not bool(clean["score"].isfinite().all()):

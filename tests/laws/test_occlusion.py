@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, reject, settings
 from hypothesis import strategies as st
 from numpy.random import Generator, default_rng
 from torch import Tensor, nn
 
-from convscope import Net
+from convscope import Net, UnsuitableNet
 from convscope.models.incremental.engine import Incremental
 from convscope.models.occluders import Border, Fill, make_occluder, positions
 from tests.slow.test_occlusion import hidden_images
@@ -22,9 +22,8 @@ Maker = Callable[[Generator, Shape], nn.Module]
 
 
 class Does(nn.Module):
-    """A module of one function of itself and its input."""
-
     def __init__(self, function: Callable[[Any, Tensor], Tensor], **parts: nn.Module | Tensor) -> None:
+        """A module of one function of itself and its input."""
         super().__init__()
         self.function = function
         for name, part in parts.items():
@@ -35,7 +34,6 @@ class Does(nn.Module):
 
 
 def number(random: Generator, low: int, high: int) -> int:
-    """From low to high, both included; low where high is less."""
     return int(random.integers(low, max(low, high) + 1))
 
 
@@ -43,7 +41,9 @@ def chosen(random: Generator, *options: Any) -> Any:
     return options[number(random, 0, len(options) - 1)]
 
 
-def conv(random: Generator, shape: Shape, after: int | None = None, same: bool = False, stride: int | None = None) -> nn.Conv2d:
+def conv(
+    random: Generator, shape: Shape, after: int | None = None, same: bool = False, stride: int | None = None
+) -> nn.Conv2d:
     """Any convolution that fits; `same`: it keeps rows and columns (or cuts them by the stride alone)."""
     channels, *size = shape
     groups = chosen(random, 1, 1, channels, *[n for n in (2, 3, 4) if channels % n == 0])
@@ -77,13 +77,19 @@ def paired(random: Generator, shape: Shape) -> nn.Module:
     after, stride = number(random, 1, 8), number(random, 1, 2)
     one, two = conv(random, shape, after, True, stride), conv(random, shape, None, True, stride)
     two = two if two.out_channels == one.out_channels else nn.Conv2d(shape[0], one.out_channels, 1, stride)
-    how = chosen(random, torch.add, torch.mul, torch.maximum, lambda a, b: a.add_(b).relu_(), lambda a, b: torch.cat([a, b], 1), lambda a, b: torch.cat([b.relu(), a, b], 1))
+    how = chosen(
+        random, torch.add, torch.mul, torch.maximum, lambda a, b: a.add_(b).relu_(),
+        lambda a, b: torch.cat([a, b], 1), lambda a, b: torch.cat([b.relu(), a, b], 1),
+    )  # fmt: skip
     return Does(lambda s, x: how(s.one(x), s.two(x)), one=one, two=two)
 
 
 def shortcut(random: Generator, shape: Shape) -> nn.Module:
     inner = nn.Sequential(nn.Conv2d(shape[0], shape[0], chosen(random, 1, 3, 5), padding="same"), norm(shape[0]))
-    how = chosen(random, lambda s, x: F.relu(s.inner(x) + x, inplace=True), lambda s, x: x + s.inner(x), lambda s, x: s.inner(F.relu(x)).add_(x))
+    how = chosen(
+        random, lambda s, x: F.relu(s.inner(x) + x, inplace=True),
+        lambda s, x: x + s.inner(x), lambda s, x: s.inner(F.relu(x)).add_(x),
+    )  # fmt: skip
     return Does(how, inner=inner)
 
 
@@ -92,9 +98,19 @@ def pool(random: Generator, shape: Shape) -> nn.Module:
     stride, padding = [number(random, 1, 3) for _ in kernel], [number(random, 0, side // 2) for side in kernel]
     up = bool(number(random, 0, 1))
     if number(random, 0, 1):
-        dilation = [1 if (side - 1) * 2 + 1 > length else number(random, 1, 2) for side, length in zip(kernel, shape[1:], strict=True)]
+        dilation = [
+            1 if (side - 1) * 2 + 1 > length else number(random, 1, 2)
+            for side, length in zip(kernel, shape[1:], strict=True)
+        ]
         return nn.MaxPool2d(cast(Any, kernel), cast(Any, stride), cast(Any, padding), cast(Any, dilation), ceil_mode=up)
-    return nn.AvgPool2d(cast(Any, kernel), cast(Any, stride), cast(Any, padding), up, bool(number(random, 0, 1)), chosen(random, None, None, 3))
+    return nn.AvgPool2d(
+        cast(Any, kernel),
+        cast(Any, stride),
+        cast(Any, padding),
+        up,
+        bool(number(random, 0, 1)),
+        chosen(random, None, None, 3),
+    )
 
 
 def adaptive(random: Generator, shape: Shape) -> nn.Module:
@@ -123,7 +139,9 @@ def activation(random: Generator, shape: Shape) -> nn.Module:
 def normed(random: Generator, shape: Shape) -> nn.Module:
     channels, groups = shape[0], chosen(random, *[n for n in (1, 2, shape[0]) if shape[0] % n == 0])
     last = Does(lambda s, x: s.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), norm=nn.LayerNorm(channels))
-    return chosen(random, norm(channels), norm(channels), last, nn.LocalResponseNorm(3, 0.5), nn.GroupNorm(groups, channels))
+    return chosen(
+        random, norm(channels), norm(channels), last, nn.LocalResponseNorm(3, 0.5), nn.GroupNorm(groups, channels)
+    )
 
 
 def gated(random: Generator, shape: Shape) -> nn.Module:
@@ -138,11 +156,17 @@ def convnext(random: Generator, shape: Shape) -> nn.Module:
 
     c = shape[0]
     deep = nn.Conv2d(c, c, 5, padding=2, groups=c)
-    return Does(forward, deep=deep, norm=nn.LayerNorm(c), into=nn.Linear(c, 2 * c), out=nn.Linear(2 * c, c), gain=torch.rand(c, 1, 1))
+    return Does(
+        forward,
+        deep=deep,
+        norm=nn.LayerNorm(c),
+        into=nn.Linear(c, 2 * c),
+        out=nn.Linear(2 * c, c),
+        gain=torch.rand(c, 1, 1),
+    )
 
 
 def moved(random: Generator, shape: Shape) -> nn.Module:
-    """Channels shuffled, split, sliced, repeated; rows and columns cut, turned over, spread."""
     c, h, w = shape
     options: list[Callable[[Any, Tensor], Tensor]] = [
         lambda s, x: x[:, :, : max(1, h - 2), ::2], lambda s, x: x[:, c // 2 :], lambda s, x: torch.cat([x, x.flip(3)], 1), lambda s, x: x.flip(1),
@@ -152,7 +176,9 @@ def moved(random: Generator, shape: Shape) -> nn.Module:
         lambda s, x: x.unsqueeze(1).sigmoid().squeeze(1), lambda s, x: x.flatten(2).transpose(1, 2).softmax(2).transpose(1, 2).reshape(x.shape),
     ]  # fmt: skip
     if c % 2 == 0:
-        options.append(lambda s, x: torch.cat([part.relu() if i else part for i, part in enumerate(x.chunk(2, 1))][::-1], 1))
+        options.append(
+            lambda s, x: torch.cat([part.relu() if i else part for i, part in enumerate(x.chunk(2, 1))][::-1], 1)
+        )
         options.append(lambda s, x: x.view(x.shape[0], 2, c // 2, h, w).transpose(1, 2).reshape(x.shape))
         options.append(lambda s, x: (lambda a, b: a * b.sigmoid())(*x.chunk(2, 1)))
     if c > 2:
@@ -163,7 +189,9 @@ def moved(random: Generator, shape: Shape) -> nn.Module:
 
 
 def widened(random: Generator, shape: Shape) -> nn.Module:
-    return nn.ConvTranspose2d(shape[0], number(random, 1, 6), chosen(random, 2, 3), chosen(random, 1, 2), 1 if min(shape[1:]) > 2 else 0)
+    return nn.ConvTranspose2d(
+        shape[0], number(random, 1, 6), chosen(random, 2, 3), chosen(random, 1, 2), 1 if min(shape[1:]) > 2 else 0
+    )
 
 
 BLOCKS: dict[str, Maker] = {
@@ -206,10 +234,22 @@ GIVEN = given(
 )  # fmt: skip
 
 
-def agrees(size: tuple[int, int], blocks: list[tuple[str, int]], head: str, window: tuple[int, int], stride: tuple[int, int], border: Border, fill: Fill, follow: int) -> None:
+def agrees(
+    size: tuple[int, int],
+    blocks: list[tuple[str, int]],
+    head: str,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    border: Border,
+    fill: Fill,
+    follow: int,
+) -> None:
     """Scores of all positions, and sums of `follow` layers from the first to the last, against whole forwards."""
-    net = Net(network(size, blocks, head), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), size)
-    stride = (max(stride[0], size[0] // 12), max(stride[1], size[1] // 12))  # no more than some 150 positions
+    try:
+        net = Net(network(size, blocks, head), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), size)
+    except UnsuitableNet:  # where images and channels are merged it is not always seen whose scores they are
+        reject()
+    stride = (max(stride[0], size[0] // 8), max(stride[1], size[1] // 8))  # no more than some 80 positions
     pixels = torch.rand(1, 3, *size, dtype=torch.float64)
     layers = list(net.layers[:: max(1, len(net.layers) // follow)])[-follow:] if follow else []
     units = [(layer, layer.units // 2) for layer in layers]
@@ -236,9 +276,18 @@ def agrees(size: tuple[int, int], blocks: list[tuple[str, int]], head: str, wind
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=CHECKS)
-@example((17, 23), [("paired", 0), ("paired", 5), ("pool", 1)], "mean", (1, 1), (2, 3), "inside", "noise", 0)
+@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
 @GIVEN
+@example(
+    size=(17, 23),
+    blocks=[("paired", 0), ("paired", 5), ("pool", 1)],
+    head="mean",
+    window=(1, 1),
+    stride=(2, 3),
+    border="inside",
+    fill="noise",
+    follow=0,
+)
 def test_any_net_and_any_square(**drawn: Any) -> None:
     agrees(**drawn)
 

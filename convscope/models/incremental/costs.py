@@ -21,7 +21,8 @@ from convscope.models.steps import CHANGING, Step, sources_of
 
 BYTE = 2.0  # units for a byte that is read and written
 GROUPED = 3.0  # units for a multiplication of a grouped convolution
-CALL = 1.0e6  # units for starting a step once
+CALL = 1.0e6  # units for starting a step once, and for each
+WEIGHT = 16.0  # of its weights, which oneDNN brings into another order every time
 NUMBER = 4  # bytes
 
 Floats = NDArray[np.float64]
@@ -36,6 +37,7 @@ class Costs:
     stride: NDArray[np.float64]  # steps × (rows, columns)
     kernel: NDArray[np.float64]
     whole: Floats  # units for the whole map
+    start: Floats  # units for starting a step once, whatever the number of positions
     change: Floats  # units for making whole maps of the windows that are still read, before each step
 
 
@@ -90,6 +92,7 @@ def costs_of(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows
     """The costs of all steps."""
     total = len(steps)
     cell, read, whole = np.zeros(total), np.zeros(total), np.zeros(total)
+    start = np.full(total, CALL)
     stride, kernel = np.ones((total, 2)), np.ones((total, 2))
     for at, (step, rule) in enumerate(zip(steps, rules, strict=True)):
         out = channels(step.node, fields)
@@ -98,6 +101,7 @@ def costs_of(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows
         moved = BYTE * NUMBER * out
         cells = float(np.prod([one.cells for one in spans[step.node]])) if step.node in spans else 1.0
         whole[at] = factor * count(step, fields) + moved * cells
+        start[at] += WEIGHT * multiplications(step)
         if rule is None:
             continue
         cell[at] = work + moved
@@ -112,7 +116,7 @@ def costs_of(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows
         else:
             late = [source for source in rule.sources if not aligned(source, step.node, spans)]
             read[at] = 2 * BYTE * NUMBER * sum(channels(source, fields) for source in late)
-    return Costs(cell, read, stride, kernel, whole, changes(steps, rules, spans, fields))
+    return Costs(cell, read, stride, kernel, whole, start, changes(steps, rules, spans, fields))
 
 
 def aligned(source: fx.Node, node: fx.Node, spans: Windows) -> bool:

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx
 
-from convscope.arrays import Box
 from convscope.models.graph import operator_name
 from convscope.models.incremental.batch import Batch
 from convscope.models.incremental.clean import Clean, is_map, normalised
 from convscope.models.incremental.costs import aligned, costs_of, counts
 from convscope.models.incremental.layout import lay_out
 from convscope.models.incremental.local import Rule, find_rule, is_tensor
+from convscope.models.incremental.memory import GROWTH, Heap, bytes_of, need, room
 from convscope.models.incremental.plan import BATCH, Integers, Planner, coarse_to_fine, windows_of
 from convscope.models.incremental.spans import Windows, all_spans
 from convscope.models.layers import Layer
@@ -51,6 +51,7 @@ class Geometry:
     spans: Windows
     rules: tuple[Rule | None, ...]
     planner: Planner
+    clean: Clean  # the clean image's values, all that these rules read
     ideal: float  # multiplications of a whole forward, for one of exact windows
 
 
@@ -75,6 +76,10 @@ class Incremental:
         self.neck, self.waist = find_neck(self.steps, self.rules, changing, self.input)
         self.cells = {node: cells_of(net, node) for node in net.fields if is_map(node, net.fields)}
         self.clean = self.look(self.rules)
+        own = [value for node, value in self.clean.values.items() if node not in net.graph.weights]
+        folded = [value for step in self.steps for value in step.arguments if isinstance(value, Tensor)]
+        self.room = room(memory, net.device, 2 * bytes_of(own) + bytes_of(folded))  # values are kept as tables too
+        self.heap = Heap(min(self.room / 2, GROWTH))
 
     def look(self, rules: Sequence[Rule | None]) -> Clean:
         """The clean image's values; those that are overwritten on windows too need not be kept."""
@@ -102,22 +107,16 @@ class Incremental:
         for pairs in coarse_to_fine(positions.shape):
             yield from self.run_some(geometry, occluder, pairs)
 
-    def scores_behind(self, box: Box, occluder: Occluder) -> Float[Tensor, " classes"]:
-        """The scores with one box hidden, px of the net's input."""
-        edges = [np.array([round(edge)]) for edge in box]
-        positions = Positions(tops=edges[0], lefts=edges[1], bottoms=edges[2], rights=edges[3])
-        return next(iter(self.run(positions, occluder))).scores[0]
-
     def geometry(self, positions: Positions) -> Geometry:
         """What a grid of positions makes dirty, and what it costs."""
         spans = all_spans(self.net, positions)
         pairs = zip(self.steps, self.rules, strict=True)
         rules = settled(self.steps, [rule if rule and self.fits(step, rule, spans) else None for step, rule in pairs])
-        if rules != self.rules:
-            self.clean = self.look(rules)
+        clean = self.clean if rules == self.rules else self.look(rules)
         costs = costs_of(self.steps, rules, spans, self.net.fields)
+        planner = Planner(self.steps, rules, spans, costs, self.neck)
         whole, some = counts(self.steps, rules, spans, self.net.fields)
-        return Geometry(positions, spans, rules, Planner(self.steps, rules, spans, costs), whole / max(some, 1.0))
+        return Geometry(positions, spans, rules, planner, clean, whole / max(some, 1.0))
 
     def fits(self, step: Step, rule: Rule, spans: Windows) -> bool:
         """Whether what a step reads can be cut out where its windows differ from those of the source."""
@@ -130,12 +129,14 @@ class Incremental:
         for group in geometry.planner.groups(pairs, batch):
             windows = windows_of(group, geometry.spans, [self.input, *(step.node for step in self.steps)])
             layout = lay_out(group, windows, self.steps, geometry.rules, self.cells, self.net.device)
-            for part in np.array_split(layout.pairs, -(-len(layout.pairs) // batch)):
+            fit = int(self.room // max(need(layout, self.steps, geometry.rules, self.input), 1))
+            for part in np.array_split(layout.pairs, -(-len(layout.pairs) // max(min(batch, fit), 1))):
                 with torch.inference_mode():
-                    one = Batch(self.clean, layout, part, {})
+                    one = Batch(geometry.clean, layout, part, {})
                     self.occlude(one, geometry.positions, occluder)
                     sums = self.walk(one, layout.modes, geometry.rules)
                     vector = one.full(self.waist)
+                self.heap.check()
                 waiting.append((np.stack([group.rows[part[:, 0]], group.columns[part[:, 1]]], 1), vector, sums))
                 if self.neck == len(self.steps) or sum(len(at) for at, _, _ in waiting) >= TAIL:
                     yield self.finish(waiting)

@@ -37,6 +37,7 @@ class Layout:
 
     group: Group
     windows: Mapping[fx.Node, Window]
+    cells: Mapping[fx.Node, tuple[int, int]]  # rows and columns of every map
     modes: tuple[Mode, ...]
     reads: Mapping[tuple[int, fx.Node], Read]  # (step, source)
     pairs: Integers  # of the group, those that stand alike in their rectangles next to each other
@@ -67,7 +68,7 @@ def lay_out(
                 known = windows.get(source)
                 shape = cells.get(source)  # what is no map cannot be cut, and its windows are those of the result
                 reads[at, source] = SAME if shape is None else read_of(rule, windows[step.node], known, shape, device)
-    return Layout(group, windows, tuple(modes), reads, sorted_pairs(group.pairs, list(reads.values())))
+    return Layout(group, windows, cells, tuple(modes), reads, sorted_pairs(group.pairs, list(reads.values())))
 
 
 def read_of(rule: Rule, out: Window, own: Window | None, cells: tuple[int, int], device: torch.device) -> Read:

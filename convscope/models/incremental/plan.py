@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from convscope.models.incremental.costs import CALL, Costs, Floats
+from convscope.models.incremental.costs import Costs, Floats
 from convscope.models.incremental.local import Rule
 from convscope.models.incremental.spans import Windows
 from convscope.models.steps import Step
@@ -56,10 +56,13 @@ def sizes(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows) -
 class Planner:
     """Chooses groups for any set of positions of one geometry."""
 
-    def __init__(self, steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows, costs: Costs) -> None:
+    def __init__(
+        self, steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows, costs: Costs, neck: int
+    ) -> None:
         self.steps, self.rules, self.spans, self.costs = steps, rules, spans, costs
         self.shapes = sizes(steps, rules, spans)
         self.local = np.array([rule is not None for rule in rules])
+        self.start = float(costs.start[:neck].sum())
         self.after = np.concatenate([np.cumsum(costs.whole[::-1])[::-1], [0.0]])  # whole maps from each step on
 
     def cost(self, height: Integers, width: Integers) -> tuple[float, int]:
@@ -100,7 +103,7 @@ class Planner:
                 chosen = np.argwhere(grid[rows][:, columns])
                 if len(chosen):
                     each, cut = self.cost(height, self.shapes.columns[:, columns].max(1))
-                    total += each * len(chosen) + CALL * len(self.steps) * -(-len(chosen) // batch)
+                    total += each * len(chosen) + self.start * -(-len(chosen) // batch)
                     found.append(Group(rows, columns, cut, chosen))
         return total, found
 

@@ -1,0 +1,234 @@
+"""Occlusion against its rivals, in turns in one run: the fastest dense loop over the same folded network, and Captum.
+
+Ours runs whole maps. The rivals take a forward of the whole network for each position, so their time for some positions
+says that of all; for three networks they run whole maps too.
+"""
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import Occlusion
+from torch import Tensor, fx
+
+import convscope
+from benchmarks.building import network, photos
+from convscope.models.incremental.engine import Found, Incremental
+from convscope.models.incremental.plan import coarse_to_fine
+from convscope.models.occluders import Positions, make_occluder, positions
+
+NETS = ("vgg16", "alexnet", "resnet18", "resnet50", "densenet121", "mobilenet_v2", "efficientnet-lite0", "convnext_tiny")
+WHOLE = ("alexnet", "resnet18", "efficientnet-lite0")  # rivals run whole maps at window 16
+SAMPLE = 64  # positions of the rivals
+ROUNDS = 4
+BATCHES = (1, 2, 4, 8, 16, 32)
+STRIDE = 8
+BARS = {"alexnet": 0.65}  # share of the ideal ratio; the others 0.85
+SLOWEST = {"convnext_tiny": 0.95}  # of the dense loop's speed, in place of a share
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Measured:
+    """Seconds for a whole map, and how far the answers differ."""
+
+    ours: float
+    dense: float
+    captum: float
+    ideal: float
+    memory: float  # MB beyond what was taken before, at most
+    score: float  # greatest difference of a score, ours − dense
+    probability: float
+    setting: str  # of the dense loop
+
+
+def dense_loop(engine: Incremental) -> Forward:
+    """A forward of the same folded operators on whole images, values freed as in ours."""
+    net, steps = engine.net, engine.compiled
+
+    @torch.inference_mode()
+    def forward(pixels: Tensor) -> Tensor:
+        values: dict[fx.Node, Any] = dict(steps.weights)
+        values[net.graph.pixels] = net.preprocess.normalise(pixels)
+        for step in steps.all:
+            arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), lambda source: values[source])
+            values[step.node] = step.operator(*arguments, **keywords)
+            for node in step.done_with:
+                if node is not net.graph.scores:
+                    del values[node]
+        found: Tensor = values[net.graph.scores]
+        return found
+
+    return forward
+
+
+def occluded(pixels: Tensor, grid: Positions, pairs: np.ndarray) -> Tensor:
+    """The images of some positions, filled with black."""
+    images = pixels.repeat(len(pairs), 1, 1, 1)
+    for image, (row, column) in zip(images, pairs, strict=True):
+        image[:, grid.tops[row] : grid.bottoms[row], grid.lefts[column] : grid.rights[column]] = 0
+    return images
+
+
+def laid_out(images: Tensor, last: bool) -> Tensor:
+    """Channels last or not."""
+    return images.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+class Peak:
+    """The memory of this process at most, while a `with` is open."""
+
+    def __enter__(self) -> "Peak":
+        self.before = self.most = resident()
+        self.open = True
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+        return self
+
+    def look(self) -> None:
+        """Looks every few milliseconds."""
+        while self.open:
+            self.most = max(self.most, resident())
+            time.sleep(0.005)
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+        self.thread.join()
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def measure(name: str, window: int) -> Measured:
+    """One network and one window."""
+    net, _ = network(name if "-" in name else f"torchvision:{name}")
+    pixels = photos(1, net.size)
+    grid = positions(net.size, (window, window), (STRIDE, STRIDE), "inside")
+    pairs = np.argwhere(np.ones(grid.shape, bool))
+    sample = pairs[np.random.default_rng(0).permutation(len(pairs))[:SAMPLE]]
+    chosen = pairs if name in WHOLE and window == 16 else sample
+    forward = dense_loop(Incremental(net, pixels))
+    few = occluded(pixels, grid, sample)
+    trials = {}
+    for last in (True, False):
+        for batch in BATCHES:
+            part = laid_out(few[:batch], last)
+            if batch == 1:
+                forward(part)
+            trials[batch, last] = min(seconds(lambda part=part: forward(part)) for _ in range(2)) / batch
+    batch, last = min(trials, key=lambda one: trials[one])
+
+    times: dict[str, list[float]] = {"ours": [], "dense": [], "captum": []}
+    scores: list[Tensor] = []
+    kept = torch.zeros(*grid.shape, net.classes)
+    with Peak() as peak:
+        begin = time.perf_counter()
+        engine = Incremental(net, pixels)
+        running = ours(engine, grid)
+        times["ours"].append(time.perf_counter() - begin)
+    memory = peak.most - peak.before
+    done = 0
+    for turn in range(ROUNDS):
+        with Peak() as peak:
+            begin = time.perf_counter()
+            while done < len(pairs) * (turn + 1) // ROUNDS:
+                found = next(running)
+                kept[found.rows, found.columns] = found.scores
+                done += len(found.rows)
+            times["ours"].append(time.perf_counter() - begin)
+        memory = max(memory, peak.most - peak.before)
+        own = chosen[len(chosen) * turn // ROUNDS : len(chosen) * (turn + 1) // ROUNDS]
+        images = occluded(pixels, grid, own)
+        begin = time.perf_counter()
+        scores += [forward(laid_out(images[at : at + batch], last)) for at in range(0, len(own), batch)]
+        times["dense"].append(time.perf_counter() - begin)
+        if turn == ROUNDS // 2:
+            whole = len(chosen) == len(pairs)
+            times["captum"].append(captum(forward, net.size, pixels, window, batch, last, whole))
+    expected = torch.cat(scores)
+    same = kept[chosen[:, 0], chosen[:, 1]]
+    share = len(pairs) / len(chosen)
+    return Measured(
+        sum(times["ours"]),
+        sum(times["dense"]) * share,
+        sum(times["captum"]) * (1 if len(chosen) == len(pairs) else len(pairs) / captum_positions(net.size, window)),
+        engine.geometry(grid).ideal,
+        memory / 1e6,
+        float((same - expected).abs().max()),
+        float((same.softmax(1) - expected.softmax(1)).abs().max()),
+        f"batches of {batch}, channels {'last' if last else 'first'}",
+    )
+
+
+def ours(engine: Incremental, grid: Positions) -> Iterator[Found]:
+    """A whole map, planning counted in."""
+    yield from engine.run(grid, make_occluder(engine.net, engine.pixels, "zero", (1, 1), 0))
+
+
+def captum(
+    forward: Forward, size: tuple[int, int], pixels: Tensor, window: int, batch: int, last: bool, whole: bool
+) -> float:
+    """Seconds that Captum takes for a whole map, or for about as many positions as are sampled, its batches at best."""
+    stride = STRIDE if whole else size[0] // round(SAMPLE**0.5)
+
+    def score(images: Tensor) -> Tensor:
+        return forward(laid_out(images, last))[:, 0]
+
+    rival = Occlusion(score)
+    side = (3, window, window)
+    return seconds(
+        lambda: rival.attribute(
+            pixels, sliding_window_shapes=side, strides=(3, stride, stride), baselines=0.0, perturbations_per_eval=batch
+        )
+    )
+
+
+def captum_positions(size: tuple[int, int], window: int) -> int:
+    """How many positions it then runs: its last window is cut off at the edge."""
+    step = size[0] // round(SAMPLE**0.5)
+    return int(np.prod([-(-(length - window) // step) + 1 for length in size])) + 1
+
+
+def hiding(names: tuple[str, ...] = NETS, windows: tuple[int, ...] = (16, 32)) -> None:
+    """Prints the table."""
+    print("occlusion, whole maps at 224 px, stride 8, fill black; seconds; dense loop and Captum on the same folded network")
+    heads = ("network", "window", "ours", "dense", "Captum", "ratio", "ideal", "share", "bar", "to Captum", "MB", "Δ score", "Δ p")
+    print(" | ".join(heads), flush=True)
+    for name in names:
+        for window in windows:
+            one = measure(name, window)
+            ratio = one.dense / one.ours
+            share = ratio / one.ideal
+            bar = f"{SLOWEST[name]} × dense" if name in SLOWEST else str(BARS.get(name, 0.85))
+            cells = (
+                f"{name}", f"{window}", f"{one.ours:.1f}", f"{one.dense:.1f}", f"{one.captum:.1f}", f"{ratio:.2f}",
+                f"{one.ideal:.2f}", f"{share:.2f}", bar, f"{one.captum / one.ours:.2f}", f"{one.memory:.0f}",
+                f"{one.score:.1e}", f"{one.probability:.1e}", one.setting,
+            )  # fmt: skip
+            print(" | ".join(cells), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--nets", nargs="+", default=list(NETS))
+    parser.add_argument("--windows", nargs="+", type=int, default=[16, 32])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    hiding(tuple(options.nets), tuple(options.windows))
