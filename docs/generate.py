@@ -46,7 +46,7 @@ def technique_pictures() -> None:
     photos = {photo.stem: photo for photo in demo_photos()}
     for name, (technique, arguments, options) in FIGURES.items():
         result = TECHNIQUES[technique](net, *(photos.get(argument, argument) for argument in arguments), **options)
-        save_picture(compose(draw(result), ""), name)
+        save_picture(compose(draw(result), "", scale=1.5 if technique == "occlusion" else 2.0), name)
 
 
 def save_picture(png: bytes, name: str, quality: int = 60) -> None:
@@ -99,6 +99,7 @@ FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "activations-deep.png": ("activations", ("chelsea", "bn2"), {"order": "strength"}),
     "activations-signed.jpg": ("activations", ("astronaut", "conv_stem"), {"units": (1, 3, 12, 21), "boost": 2}),
     "filters.png": ("filters", ("conv_stem",), {}),
+    "occlusion-rocket.jpg": ("occlusion", ("rocket",), {"window": 48}),
     "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
 }
 # picture → study of the demo's atlas, its arguments

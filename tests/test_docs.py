@@ -34,7 +34,7 @@ STUDIES = ("docs/exemplars.md", "docs/vitals.md")
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md", *STUDIES]
+    "page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md", "docs/occlusion.md", *STUDIES]
 )
 def test_code_blocks_run(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

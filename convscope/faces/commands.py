@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 from pydantic.fields import FieldInfo
@@ -50,7 +51,7 @@ def command_of(
         [
             *own_first,
             *(p.replace(kind=only, annotation=plain(hints[p.name])) for p in positionals),
-            *(p.replace(annotation=plain(hints[p.name])) for p in options),
+            *(p.replace(annotation=plain(hints[p.name]), default=typed(p.default, hints[p.name])) for p in options),
             *own_last,
             inspect.Parameter("save", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=SAVE),
         ]
@@ -65,11 +66,24 @@ def command_of(
 def plain(hint: Any) -> Any:
     """A type as the command line reads it: text for addresses, and the options' own words as help."""
     if get_origin(hint) is not Annotated:
-        return str if str in get_args(hint) else hint
+        return text_of(hint)
     kind, *notes = get_args(hint)
     words = next((note.description for note in notes if isinstance(note, FieldInfo) and note.description), "")
     several = get_origin(kind) in (tuple, list) or None
     return Annotated[
-        str if str in get_args(kind) else kind,
+        text_of(kind),
         Parameter(help=words, negative_iterable=(), consume_multiple=several),
     ]
+
+
+def text_of(kind: Any) -> Any:
+    """Text for what can be given as text, or as nothing where that is allowed; anything else as it is."""
+    if get_origin(kind) not in (Union, UnionType) or str not in get_args(kind):
+        return kind
+    return str | None if type(None) in get_args(kind) else str
+
+
+def typed(default: Any, hint: Any) -> Any:
+    """A default as the command line would be given it."""
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return str(default) if text_of(kind) is not kind and isinstance(default, int) else default

@@ -3,6 +3,7 @@
 A fill is a colour in [0, 1] before normalisation, the image itself out of focus, or a patch of noise.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,7 @@ from convscope.models.net import Net
 
 Fill = Literal["zero", "mean", "grey", "blur", "noise"] | tuple[float, float, float]
 Border = Literal["inside", "cut"]
+LONGEST = 7  # digits of a window, and one more
 FOCUS = 4  # sides of the window for one standard deviation of the blur
 
 
@@ -46,7 +48,10 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     ends: list[NDArray[np.int64]] = []
     for length, side, step in zip(size, window, stride, strict=True):
         if side > length:
-            raise bad_window(f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px", "choose a smaller one")
+            raise bad_window(
+                f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px",
+                "choose a smaller one",
+            )
         count = (length - side) // step + 1
         if border == "cut":
             count = -(-(length - side) // step) + 1
@@ -58,12 +63,16 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
 
 def window_sides(window: str | int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of 32, (24, 40) or "24x40"; BadOption."""
-    parts = window.lower().replace("×", "x").split("x") if isinstance(window, str) else window
-    parts = [parts] if isinstance(parts, int) else parts
-    whole = [part for part in parts if str(part).strip().isdecimal() and 0 < int(str(part).strip()[:9])] if isinstance(parts, list | tuple) else []
-    if not isinstance(parts, list | tuple) or len(whole) != len(parts) or len(parts) not in (1, 2):
-        raise bad_window(f"the window {window!r} is no size", 'one or two numbers of px: 32, (24, 40) or "24x40"')
-    return int(str(whole[0])[:9]), int(str(whole[-1])[:9])
+    parts = re.split("[x×]", window.lower()) if isinstance(window, str) else window
+    listed = parts if isinstance(parts, list | tuple) else [parts]
+    texts = [str(part).strip() for part in listed]
+    if len(texts) not in (1, 2) or not all(
+        text.isdecimal() and len(text) < LONGEST and int(text) > 0 for text in texts
+    ):
+        raise bad_window(
+            f"the window {str(window)[:40]!r} is no size", 'one or two numbers of px: 32, (24, 40) or "24x40"'
+        )
+    return int(texts[0]), int(texts[-1])
 
 
 def bad_window(problem: str, hint: str) -> BadOption:
@@ -104,7 +113,9 @@ def make_occluder(
     """
     if fill == "blur":
         deviations = [max(side / FOCUS, 0.5) for side in window]
-        kernel = [min(2 * int(3 * one) + 1, 2 * side - 1) for one, side in zip(deviations, pixels.shape[2:], strict=True)]
+        kernel = [
+            min(2 * int(3 * one) + 1, 2 * side - 1) for one, side in zip(deviations, pixels.shape[2:], strict=True)
+        ]
         return Occluder(gaussian_blur(pixels, kernel[::-1], deviations[::-1])[0])
     if fill == "noise":
         generator = torch.Generator().manual_seed(seed)

@@ -4,8 +4,8 @@ Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Networks, sect
 Every position is exact; only what the square can change is computed anew (models/incremental).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from convscope.errors import BadAddress, BadOption, UnreadableImage
+from convscope.errors import UnreadableImage
 from convscope.models.incremental.engine import Found, Incremental
-from convscope.models.layers import Layer
+from convscope.models.incremental.plan import STEPS
 from convscope.models.net import Net
 from convscope.models.occluders import Border, Fill, Occluder, make_occluder, positions, window_sides
 from convscope.models.prepared import ImageLike, name_of
-from convscope.models.targets import Target, is_several, target_classes
+from convscope.models.targets import Target, followed_units, is_several, target_classes
 from convscope.technique import SILENT, Result, Watch, checked
 
+MOST = 0.6  # share of a grid's positions
 Quantity = Literal["probability", "score", "log_odds"]
 
 
@@ -67,6 +68,22 @@ class OcclusionMap(Result):
         """How many positions were computed."""
         return int((self.label >= 0).sum())
 
+    def coarse(self) -> "OcclusionMap":
+        """The finest grid of positions of which most are computed: every one, every second one or every fourth one."""
+        known = self.label >= 0
+        step = next((step for step in STEPS[::-1] if known[::step, ::step].double().mean() >= MOST), STEPS[0])
+        if step == 1:
+            return self
+        maps = ("probability", "score", "log_odds", "label", "label_probability")
+        return replace(
+            self,
+            **{name: getattr(self, name)[..., ::step, ::step] for name in maps},
+            responses={address: values[::step, ::step] for address, values in self.responses.items()},
+            tops=self.tops[::step],
+            lefts=self.lefts[::step],
+            stride=(self.stride[0] * step, self.stride[1] * step),
+        )
+
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """The occluder of one cell: top, left, bottom, right, half-open, px of the net's input."""
         height, width = self.pixels.shape[1:]
@@ -78,15 +95,20 @@ class OcclusionMap(Result):
         top, left, bottom, right = self.box(row, column)
         rows, columns = torch.arange(top, bottom)[None], torch.arange(left, right)[None]
         hidden = self.pixels.clone()
-        hidden[:, top:bottom, left:right] = self.occluder.at(rows, columns, torch.tensor([[top, left]]))[0].permute(2, 0, 1)
+        hidden[:, top:bottom, left:right] = self.occluder.at(rows, columns, torch.tensor([[top, left]]))[0].permute(
+            2, 0, 1
+        )
         return hidden
 
     def attribution(self, of: Quantity = "score") -> Float[Tensor, "*targets height width"]:
-        """How much hiding each pixel lowers a quantity: the mean over all positions that hide it.
+        """How much hiding each pixel lowers a quantity: the mean over all positions that hide it, NaN where none does.
 
-        Captum's Occlusion (Ancona et al. 2018), and equal to it with border="cut". NaN at pixels that no position hides.
+        Captum's Occlusion (Ancona et al. 2018), and equal to it with border="cut".
         """
-        maps, clean = getattr(self, of).double(), getattr(self, f"unoccluded_{of}" if of != "probability" else "unoccluded")
+        maps, clean = (
+            getattr(self, of).double(),
+            getattr(self, f"unoccluded_{of}" if of != "probability" else "unoccluded"),
+        )
         total = maps.new_zeros(*maps.shape[:-2], *self.pixels.shape[1:])
         count = torch.zeros(self.pixels.shape[1:], dtype=torch.float64)
         for row, column in np.ndindex(*self.label.shape):
@@ -94,7 +116,8 @@ class OcclusionMap(Result):
                 top, left, bottom, right = self.box(row, column)
                 total[..., top:bottom, left:right] += (clean - maps[..., row, column])[..., None, None]
                 count[top:bottom, left:right] += 1
-        return (total / count.where(count > 0, torch.nan)).float()
+        mean: Tensor = total / count.where(count > 0, torch.nan)
+        return mean.float()
 
     def filled_by(self, batches: Iterator[Found], pick: int | list[int], watch: Watch) -> "OcclusionMap":
         """This map with what was found written into it; a copy of what is done where the watch or Ctrl-C stops it."""
@@ -108,10 +131,11 @@ class OcclusionMap(Result):
                 self.label[at], self.label_probability[at] = said["label"], said["label_probability"]
                 for place, values in enumerate(self.responses.values()):
                     values[at] = found.sums[:, place].float().cpu()
+                told = watch.stopped()  # who has been told is not stopped in the middle of a word
                 watch.progress(self.done, total, "positions")
-                watch.preview(self)
-                if watch.stopped():
+                if told or watch.stopped():
                     break
+                watch.preview(self.coarse())
         except KeyboardInterrupt:
             watch.say(f"stopped: {self.done:,} of {total:,} positions are done, the others are left out")
         return self
@@ -136,7 +160,9 @@ class OcclusionMap(Result):
             one = [values.reshape(-1, *self.label.shape)[0, row, column] for values in (self.probability, self.score)]
             name = self.names[int(self.label[row, column])]
             place = [str(int(self.tops[row])), str(int(self.lefts[column]))]
-            rows.append([*place, *(f"{float(value):.4g}" for value in one), name, f"{self.label_probability[row, column]:.4g}"])
+            rows.append(
+                [*place, *(f"{float(value):.4g}" for value in one), name, f"{self.label_probability[row, column]:.4g}"]
+            )
         return rows
 
 
@@ -151,7 +177,7 @@ def occlusion(
     *,
     window: Annotated[
         str | int | tuple[int, int],
-        BeforeValidator(lambda given: given if window_sides(given) else given),
+        BeforeValidator(window_sides),
         Field(description="side of the square that hides, px of the net's input; 24x40: height and width"),
     ] = 32,
     stride: Annotated[int, Field(ge=1, description="px from one position of the square to the next")] = 8,
@@ -166,7 +192,8 @@ def occlusion(
         str | None, Field(description="the layer whose strongest unit is followed; default: that of the last stage")
     ] = None,
     strongest: Annotated[
-        Literal["sum", "max"], Field(description='strongest by the "sum" of its map, or by its greatest activation "max"')
+        Literal["sum", "max"],
+        Field(description='strongest by the "sum" of its map, or by its greatest activation "max"'),
     ] = "sum",
     units: Annotated[
         tuple[str, ...], Field(description='units to follow besides, such as "features.3:17": the sum over their maps')
@@ -228,31 +255,8 @@ def occlusion(
     return known.filled_by(engine.run(grid, occluder), pick, watch)
 
 
-def followed_units(
-    net: Net, pixels: Float[Tensor, "1 3 height width"], layer: str | None, strongest: str, units: Sequence[str]
-) -> tuple[str, dict[str, tuple[Layer, int]]]:
-    """The strongest unit of a layer on the clean image ("" without maps); address → layer and unit of it and others."""
-    best, found = "", dict[str, tuple[Layer, int]]()
-    maps = [name for name in net.suggested_layers if net.layer(name).spatial]
-    chosen = layer or (maps[-1] if maps else None)
-    if chosen is not None:
-        with torch.no_grad():
-            values = net.outputs(pixels, [chosen])[chosen][0].flatten(1) if net.layer(chosen).spatial else None
-        if values is None:
-            raise BadOption(f"{chosen} has no maps", f"layers with maps are for instance {', '.join(maps)}")
-        unit = int((values.sum(1) if strongest == "sum" else values.amax(1)).argmax())
-        best = f"{chosen}:{unit}"
-        found[best] = (net.layer(chosen), unit)
-    for address in units:
-        one, number, place = net.locate(address)
-        if number is None or place is not None:
-            raise BadAddress(f"{address!r} is no unit", 'a unit is followed over its whole map: "features.3:17"')
-        found[str(address)] = (one, number)
-    return best, found
-
-
 def answers(scores: Float[Tensor, "n classes"]) -> dict[str, Tensor]:
-    """Scores, probabilities and log-odds of all classes (n×classes), the most probable class and its probability (n)."""
+    """Scores, probabilities and log-odds of all classes, n×classes; the most probable one and its probability, n."""
     log_probability = scores.double().log_softmax(1)
     probability, label = log_probability.exp().max(1)
     others = torch.log1p(-log_probability.exp().clamp(max=0.75))

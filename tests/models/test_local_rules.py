@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from convscope import Net
 from convscope.models.incremental.engine import Incremental
-from convscope.models.incremental.local import POINTWISE
 from convscope.models.occluders import Fill, make_occluder, positions
+from convscope.models.rules.pointwise import POINTWISE
 from tests.slow.test_occlusion import hidden_images
 
 EXACT = 1e-9  # of the greatest size, in float64

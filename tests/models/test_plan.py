@@ -176,7 +176,7 @@ def test_multiplications_are_those_of_the_formula_and_of_torchs_counter() -> Non
     net = Net(Counted(), size=(20, 24))
     engine, grid = Incremental(net, torch.rand(1, 3, 20, 24)), positions((20, 24), (4, 4), (2, 2), "inside")
     geometry = engine.geometry(grid)
-    whole, some = counts(engine.steps, geometry.rules, geometry.spans, net.fields)
+    whole, some = counts(engine.steps, geometry.rules, geometry.spans)
     areas = {"one": 20 * 12, "deep": 20 * 12, "wide": 20 * 12, "places": 20 * 12, "end": 1}
     each = {"one": 8 * 3 * 3 * 5, "deep": 8 * 9, "wide": 12 * 2 * 9, "places": 12 * 6, "end": 6 * 5}
     assert [number for step in engine.steps if (number := multiplications(step))] == list(each.values())
@@ -204,7 +204,7 @@ def test_multiplications_of_known_nets(name: str, million: float) -> None:
     net = Net(getattr(torchvision.models, name)(), size=(224, 224))
     engine = Incremental(net, torch.rand(1, 3, 224, 224))
     geometry = engine.geometry(positions((224, 224), (16, 16), (4, 4), "inside"))
-    whole, _ = counts(engine.steps, geometry.rules, geometry.spans, net.fields)
+    whole, _ = counts(engine.steps, geometry.rules, geometry.spans)
     assert whole / 1e6 == pytest.approx(million, rel=2e-4)
     assert geometry.ideal == pytest.approx({"alexnet": 3.6, "resnet18": 2.8, "vgg16": 9.1}[name], rel=0.03)
 

@@ -207,7 +207,7 @@ def test_classes_have_their_hues(result: OcclusionMap) -> None:
 
 
 def test_units(net: convscope.Net) -> None:
-    result = occlusion(net, IMAGE, window=16, stride=16, layer="2", units=("5:1", "0:2"))
+    result = occlusion(net, IMAGE, window=16, stride=16, follow="2", units=("5:1", "0:2"))
     maps = next(panel for panel in draw(result) if isinstance(panel, HeatMaps))
     assert [one.title for one in maps.beside][3:] == ["unit 1 of 5", "unit 2 of 0"]
     assert f"The strongest of its layer on this image is {maps.beside[2].title}" in maps.caption

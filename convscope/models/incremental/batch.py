@@ -1,6 +1,6 @@
 """One batch of positions through the steps: windows as long as they pay, then whole maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from convscope.models.graph import operator_name
 from convscope.models.incremental.clean import Clean, order_of
 from convscope.models.incremental.layout import NOWHERE, Layout, Read
-from convscope.models.incremental.local import Rule, is_tensor
+from convscope.models.incremental.local import Rule
 from convscope.models.incremental.plan import Integers, Window
 from convscope.models.layers import Layer
 from convscope.models.steps import CHANGING, Step
@@ -41,7 +41,7 @@ class Batch:
             self.whole.add(step.node)
             return
         if rule.kind == "cat" and any(not self.layout.reads[at, source].same for source in rule.sources):
-            self.values[step.node] = self.joined(at, step, rule)
+            self.values[step.node] = self.joined(at, step)
             return
         read = {source: self.read(source, self.layout.reads[at, source], rule.outside) for source in rule.sources}
         arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), lambda source: self.given(source, read))
@@ -87,7 +87,7 @@ class Batch:
                 part = own[start:stop, into_top - top :, into_left - left :][:, :height, :width]
                 found[start:stop, into_top : into_top + height, into_left : into_left + width] = part
 
-    def joined(self, at: int, step: Step, rule: Rule) -> Tensor:
+    def joined(self, at: int, step: Step) -> Tensor:
         """A concatenation of channels: cut out of the clean one, each changed part pasted in."""
         assert self.layout is not None
         read = self.layout.reads[at, step.node]
@@ -150,7 +150,9 @@ class Batch:
         if source in self.whole or source in self.wholes:
             return self.wholes.get(source, self.values[source])
         if source not in self.values:
-            return self.repeated(self.clean.values[source]) if source in self.clean.changing else self.clean.values[source]
+            return (
+                self.repeated(self.clean.values[source]) if source in self.clean.changing else self.clean.values[source]
+            )
         window = self.window(source)
         assert window is not None
         order = order_of(source, self.clean.fields)

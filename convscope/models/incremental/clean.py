@@ -4,7 +4,7 @@ A map is kept as a table of rows × columns × channels with one row and one col
 a cell outside is then an index like any other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,14 @@ from convscope.models.steps import CHANGING, PLAIN, Steps
 class Clean:
     """One forward of the clean image; rectifiers and sums in place leave no value of what they overwrote."""
 
-    def __init__(self, net: Net, steps: Steps, pixels: Tensor, followed: Sequence[tuple[Layer, int]], overwritten: frozenset[fx.Node]) -> None:
+    def __init__(
+        self,
+        net: Net,
+        steps: Steps,
+        pixels: Tensor,
+        followed: Sequence[tuple[Layer, int]],
+        overwritten: frozenset[fx.Node],
+    ) -> None:
         self.fields: Fields = net.fields
         self.changing = frozenset(node for node in net.graph.from_pixels if is_tensor(node))
         self.values: dict[fx.Node, Any] = dict(steps.weights)
@@ -77,8 +84,3 @@ def order_of(node: fx.Node, fields: Fields) -> list[int]:
     """How the axes of a map are turned to images, rows, columns, channels."""
     axes: Sequence[str] = fields[node].axes or MAP
     return [axes.index(name) for name in ("N", "H", "W", "C")]
-
-
-def is_map(node: fx.Node, fields: Mapping[fx.Node, Any]) -> bool:
-    """Whether a tensor has images, channels, rows and columns, in any order, and nothing else."""
-    return node in fields and sorted(fields[node].axes or ()) == sorted(MAP)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from convscope.models.convolution import Convolution
-from convscope.models.graph import operator_name
-from convscope.models.incremental.local import Fields, Rule, field_of
+from convscope.models.incremental.local import Fields, Rule, field_of, is_map
 from convscope.models.incremental.spans import Windows
 from convscope.models.rules.call import shape_of
 from convscope.models.steps import CHANGING, Step, sources_of
@@ -51,23 +50,23 @@ def multiplications(step: Step) -> int:
     return prod(shape) if all(isinstance(size, int) for size in shape) else 0
 
 
-def places(step: Step, fields: Fields) -> int:
+def places(step: Step) -> int:
     """At how many places a convolution or linear layer multiplies, on a whole image."""
     shape = shape_of(step.node.meta["val"] if isinstance(step.node.meta["val"], Tensor) else step.node.meta["val"][0])
     return prod(shape[2:]) if isinstance(step.operator, Convolution) else prod(shape[:-1])
 
 
-def count(step: Step, fields: Fields) -> int:
+def count(step: Step) -> int:
     """Multiplications of a step on one whole image."""
     each = multiplications(step)
-    return each * places(step, fields) if each else 0
+    return each * places(step) if each else 0
 
 
-def counts(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows, fields: Fields) -> tuple[int, float]:
+def counts(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows) -> tuple[int, float]:
     """Multiplications of the network on one image, and of exact windows, the mean over all positions."""
     whole, some = 0, 0.0
     for step, rule in zip(steps, rules, strict=True):
-        total = count(step, fields)
+        total = count(step)
         whole += total
         if total and rule is not None and step.node in spans:
             rows, columns = spans[step.node]
@@ -100,12 +99,12 @@ def costs_of(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows
         work = factor * multiplications(step)
         moved = BYTE * NUMBER * out
         cells = float(np.prod([one.cells for one in spans[step.node]])) if step.node in spans else 1.0
-        whole[at] = factor * count(step, fields) + moved * cells
+        whole[at] = factor * count(step) + moved * cells
         start[at] += WEIGHT * multiplications(step)
         if rule is None:
             continue
         cell[at] = work + moved
-        if rule.kind == "slide" and rule.slides is not None:
+        if rule.kind == "slide":
             inside = 1.0 if isinstance(step.operator, Convolution) else float(prod(s.kernel for s in rule.slides))
             cell[at] += moved * (inside - 1) / 2
             whole[at] += moved * (inside - 1) / 2 * cells
@@ -133,7 +132,7 @@ def aligned(source: fx.Node, node: fx.Node, spans: Windows) -> bool:
 def changes(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows, fields: Fields) -> Floats:
     """Before each step (and after the last): the cost of making whole maps of what is still read.
 
-    Infinite where one of these will be overwritten: the clean image's own value is then no more.
+    Infinite where one of these is no map, or will be overwritten: the clean image's own value is then no more.
     """
     last = {source: at for at, step in enumerate(steps) for source in sources_of(step)}
     made = {step.node: at for at, step in enumerate(steps)}
@@ -141,7 +140,15 @@ def changes(steps: Sequence[Step], rules: Sequence[Rule | None], spans: Windows,
     for at, (step, rule) in enumerate(zip(steps, rules, strict=True)):
         if rule is None or step.node not in spans:
             continue
-        size = 2 * BYTE * NUMBER * channels(step.node, fields) * float(np.prod([one.cells for one in spans[step.node]]))
+        size = np.inf
+        if is_map(step.node, fields):
+            size = (
+                2
+                * BYTE
+                * NUMBER
+                * channels(step.node, fields)
+                * float(np.prod([one.cells for one in spans[step.node]]))
+            )
         found[at + 1 : last.get(step.node, at) + 1] += size
     for at, step in enumerate(steps):
         if step.operator in CHANGING:

@@ -6,7 +6,7 @@ the clean image's values with what the operator reads around it, the changed val
 on the windows of many positions at once. Where the change has spread over most of the map, whole maps take over.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, fx
 
 from convscope.models.graph import operator_name
+from convscope.models.incremental import operators as operators  # registers the rules
 from convscope.models.incremental.batch import Batch
-from convscope.models.incremental.clean import Clean, is_map, normalised
+from convscope.models.incremental.clean import Clean, normalised
 from convscope.models.incremental.costs import aligned, costs_of, counts
 from convscope.models.incremental.layout import lay_out
-from convscope.models.incremental.local import Rule, find_rule, is_tensor
+from convscope.models.incremental.local import Rule, find_rule, is_map, is_tensor
 from convscope.models.incremental.memory import GROWTH, Heap, bytes_of, need, room
 from convscope.models.incremental.plan import BATCH, Integers, Planner, coarse_to_fine, windows_of
 from convscope.models.incremental.spans import Windows, all_spans
@@ -115,7 +116,7 @@ class Incremental:
         clean = self.clean if rules == self.rules else self.look(rules)
         costs = costs_of(self.steps, rules, spans, self.net.fields)
         planner = Planner(self.steps, rules, spans, costs, self.neck)
-        whole, some = counts(self.steps, rules, spans, self.net.fields)
+        whole, some = counts(self.steps, rules, spans)
         return Geometry(positions, spans, rules, planner, clean, whole / max(some, 1.0))
 
     def fits(self, step: Step, rule: Rule, spans: Windows) -> bool:
@@ -187,7 +188,7 @@ class Incremental:
         """The last layers, for the vectors of several batches at once."""
         at = np.concatenate([one for one, _, _ in waiting])
         with torch.inference_mode():
-            vectors, sums = (torch.cat([one[place] for one in waiting]) for place in (1, 2))
+            vectors, sums = torch.cat([one for _, one, _ in waiting]), torch.cat([one for _, _, one in waiting])
             values: dict[fx.Node, Any] = {self.waist: vectors}
             batch = Batch(self.clean, None, np.zeros((len(at), 2), np.int64), values)
             numbers = self.counted(len(at))
@@ -233,9 +234,7 @@ def sees_alike(net: Net, step: Step) -> bool:
     if first is None or result is None:
         return False
     pairs = ((first.rows, result.rows), (first.columns, result.columns))
-    return all(
-        np.array_equal(one.first, other.first) and np.array_equal(one.stop, other.stop) for one, other in pairs
-    )
+    return all(np.array_equal(one.first, other.first) and np.array_equal(one.stop, other.stop) for one, other in pairs)
 
 
 def cells_of(net: Net, node: fx.Node) -> tuple[int, int]:

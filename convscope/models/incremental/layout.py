@@ -75,7 +75,7 @@ def read_of(rule: Rule, out: Window, own: Window | None, cells: tuple[int, int],
     """What a window of the result needs of a source whose own window is given."""
     ends = []
     for axis, (start, size) in enumerate(((out.tops, out.height), (out.lefts, out.width))):
-        if rule.slides is not None:
+        if rule.slides:
             slide = rule.slides[axis]
             start, size = start * slide.stride - slide.before, slide.read(size)
         index = start[:, None] + np.arange(size)

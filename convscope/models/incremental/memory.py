@@ -29,9 +29,8 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     found = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable"):
-                found.append(int(line.split()[1]) * 1024)
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
         limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
         found += [int(limit) - int(used)] if limit.isdecimal() else []
     except (OSError, ValueError):
@@ -109,7 +108,9 @@ def need(layout: Layout, steps: Sequence[Step], rules: Sequence[Rule | None], pi
         window = layout.windows.get(node)
         if not on_windows or window is None:
             return whole
-        return whole * window.height * window.width // max(prod(layout.cells.get(node, (window.height, window.width))), 1)
+        return (
+            whole * window.height * window.width // max(prod(layout.cells.get(node, (window.height, window.width))), 1)
+        )
 
     live, most = {pixels: size(pixels, True)}, 0
     wholes: dict[fx.Node, int] = {}

@@ -107,13 +107,13 @@ class Planner:
                     found.append(Group(rows, columns, cut, chosen))
         return total, found
 
-    def classes(
-        self, members: Integers, own: Integers, others: Integers, number: int, axis: int
-    ) -> list[Integers]:
+    def classes(self, members: Integers, own: Integers, others: Integers, number: int, axis: int) -> list[Integers]:
         """At most so many classes of positions along an axis, with the least cost beside the mean of the other axis."""
         costs = self.costs
         across = others.mean(1)
-        read = costs.read * np.where(across > 0, (across - 1) * costs.stride[:, 1 - axis] + costs.kernel[:, 1 - axis], 0)
+        read = costs.read * np.where(
+            across > 0, (across - 1) * costs.stride[:, 1 - axis] + costs.kernel[:, 1 - axis], 0
+        )
         weight = np.where(self.local, costs.cell * across + read * costs.stride[:, axis], 0.0)
         order = members[np.argsort(weight @ own[:, members], kind="stable")]
         return [np.array(part) for part in partition(own[:, order], weight, order, number)]

@@ -37,7 +37,7 @@ class Spans:
 
 
 def spans_of(field: Field, name: str, starts: Integers, stops: Integers) -> Spans | None:
-    """Dirty cells along axis "H" or "W" for occluders from each start to each stop, px; None where there is no such axis."""
+    """Dirty cells along axis "H" or "W" for occluders from each start to each stop, px; None without such an axis."""
     if field.axes is None or name not in field.axes:
         return None
     axis = field.axes.index(name)
@@ -70,7 +70,7 @@ def all_spans(net: Net, positions: Positions) -> Windows:
             found[node] = (rows, columns)
     for node in net.graph.nodes:
         source = node.args[0] if node.args else None
-        if source in found and isinstance(node.meta.get("val"), list | tuple):
+        if isinstance(source, fx.Node) and source in found and isinstance(node.meta.get("val"), list | tuple):
             found[node] = found[source]
             found.update({user: found[source] for user in node.users if user in found})
     return found
