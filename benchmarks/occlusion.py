@@ -219,7 +219,7 @@ def captum(
     forward: Forward, size: tuple[int, int], pixels: Tensor, window: int, batch: int, last: bool, whole: bool
 ) -> float:
     """Seconds that Captum takes for a whole map, or for about as many positions as are sampled, its batches at best."""
-    stride = STRIDE if whole else size[0] // round(SAMPLE**0.5)
+    stride = STRIDE if whole else sampling(size, window)
 
     def score(images: Tensor) -> Tensor:
         return forward(laid_out(images, last))[:, 0]
@@ -233,9 +233,14 @@ def captum(
     )
 
 
+def sampling(size: tuple[int, int], window: int) -> int:
+    """A stride for about as many positions as are sampled; Captum takes none beyond the window."""
+    return min(size[0] // round(SAMPLE**0.5), window)
+
+
 def captum_positions(size: tuple[int, int], window: int) -> int:
     """How many positions it then runs: its last window is cut off at the edge."""
-    step = size[0] // round(SAMPLE**0.5)
+    step = sampling(size, window)
     return int(np.prod([-(-(length - window) // step) + 1 for length in size])) + 1
 
 

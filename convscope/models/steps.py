@@ -64,6 +64,9 @@ class Steps:
             weight, bias = self.fold(before, norm)
         if is_plain(before):
             pad = paddings.get(before)
+            known = self.constant(weight) if isinstance(weight, fx.Node) else weight
+            if known is not None:  # oneDNN's own order is nearer to it, and it brings them there in every call
+                weight = known.contiguous(memory_format=torch.channels_last)
             return Step(node, Convolution(before, pad), (pad.args[0] if pad else source, weight, bias), {})
         if before is not node:  # a linear layer
             return Step(node, operator_of(before), (source, weight, bias, *before.args[3:]), dict(before.kwargs))
@@ -100,7 +103,7 @@ class Steps:
 
     def constant(self, source: Any) -> Tensor | None:
         """The weight behind an argument."""
-        return self.weights[source] if isinstance(source, fx.Node) else None
+        return self.weights.get(source) if isinstance(source, fx.Node) else None
 
 
 def norm_of(node: fx.Node) -> fx.Node | None:
