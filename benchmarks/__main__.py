@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
+from benchmarks.occlusion import hiding
 from benchmarks.opening import opening
 from benchmarks.page import showing
 from benchmarks.timing import interleaved
@@ -93,4 +94,5 @@ if __name__ == "__main__":
     building(options.batch)
     decoding()
     learning()
+    hiding()
     showing(5_000)  # of 50,000, which are made in minutes, it is `python -m benchmarks.page`

@@ -161,7 +161,10 @@ def test_with_the_keyboard(page: Page, served: str) -> None:
     expect(square).not_to_be_focused()
 
 
-@pytest.mark.parametrize("fill", ["zero", "mean", "grey", "blur", "noise"])
+FILLS = ["blur", "noise", *(pytest.param(colour, marks=pytest.mark.heavy) for colour in ("zero", "mean", "grey"))]
+
+
+@pytest.mark.parametrize("fill", FILLS)
 def test_it_shows_what_the_net_sees(page: Page, served: str, fill: str) -> None:
     square = opened(page, served, "&occlusion.at=100,20&occlusion.window=64&occlusion.seed=5")
     page.locator("#occlusion-fill").select_option(fill)
@@ -258,8 +261,15 @@ def test_a_map_that_is_stopped_shows_what_is_done(page: Page, served: str) -> No
     expect(page).to_have_url(re.compile("occlusion.window=31"))
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.heavy),
+        pytest.param(1280, "light", marks=pytest.mark.heavy),
+    ],
+)
 def test_axe_finds_nothing_and_nothing_sticks_out(page: Page, served: str, width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """Occlusion in plain loops, straight from the paper: hide the square, run the whole net, softmax.
 
-Captum is not among the dependencies, so its averaging (Occlusion and FeatureAblation.attribute, captum 0.7) stands here
-as a slow twin too.
+Captum's averaging (Occlusion and FeatureAblation.attribute) stands here as a slow twin too, and Captum itself beside it.
 """
 
 import math
@@ -9,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from captum.attr import Occlusion
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -189,3 +189,18 @@ def test_the_closed_form_of_a_linear_net() -> None:
         for column, left in enumerate(range(0, 9, 2)):
             expected = result.unoccluded_score.double() - fall[:, :, top : top + 3, left : left + 2].sum((1, 2, 3))
             torch.testing.assert_close(result.score[:, row, column].double(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(7, 5), (6, 6), (9, 2)])
+def test_the_attribution_is_captums(window: int, stride: int) -> None:
+    """With border="cut" the mean over the covering windows is Captum's own Occlusion, pixel by pixel."""
+    net = Net(small_classifier(), size=(24, 29))
+    pixels = torch.rand(1, 3, 24, 29, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected = Occlusion(net.scores).attribute(
+            pixels, sliding_window_shapes=(3, window, window), strides=(3, stride, stride), baselines=0.25, target=2
+        )
+    result = occlusion(net, pixels[0], 2, window=window, stride=stride, fill=(0.25, 0.25, 0.25), border="cut")
+    found = result.attribution()
+    assert float((found - expected[0]).abs().max()) <= 1e-4 * float(expected.abs().max())  # differences of float32 scores
+    assert float(expected.std()) > 0.01 * float(expected.abs().max())

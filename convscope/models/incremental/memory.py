@@ -19,7 +19,7 @@ from convscope.models.steps import Step
 SHARE = 4  # of the free memory one part in so many is used
 GB = 10**9
 SPARE = 1.25  # bytes really taken for one that is counted: kernels have scratch space, and memory has holes
-GROWTH = 256 * 10**6  # bytes that the heap may grow by before free memory is given back
+GROWTH = 10**9  # bytes that the heap may grow by before free memory is given back
 UNKNOWN = 4 * GB  # free memory where the system does not tell
 
 
