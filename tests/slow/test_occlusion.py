@@ -202,5 +202,7 @@ def test_the_attribution_is_captums(window: int, stride: int) -> None:
         )
     result = occlusion(net, pixels[0], 2, window=window, stride=stride, fill=(0.25, 0.25, 0.25), border="cut")
     found = result.attribution()
-    assert float((found - expected[0]).abs().max()) <= 1e-4 * float(expected.abs().max())  # differences of float32 scores
+    assert float((found - expected[0]).abs().max()) <= 1e-4 * float(
+        expected.abs().max()
+    )  # differences of float32 scores
     assert float(expected.std()) > 0.01 * float(expected.abs().max())
