@@ -6,7 +6,7 @@ A fill is a colour in [0, 1] before normalisation, the image itself out of focus
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     return Positions(*ends)
 
 
-def window_sides(window: str | int | tuple[int, int]) -> tuple[int, int]:
+def window_sides(window: Any) -> tuple[int, int]:
     """Height and width of 32, (24, 40) or "24x40"; BadOption."""
     parts = re.split("[x×]", window.lower()) if isinstance(window, str) else window
     listed = parts if isinstance(parts, list | tuple) else [parts]

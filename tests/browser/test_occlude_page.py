@@ -161,7 +161,7 @@ def test_with_the_keyboard(page: Page, served: str) -> None:
     expect(square).not_to_be_focused()
 
 
-FILLS = ["blur", "noise", *(pytest.param(colour, marks=pytest.mark.heavy) for colour in ("zero", "mean", "grey"))]
+FILLS = ["blur", *(pytest.param(other, marks=pytest.mark.heavy) for other in ("noise", "zero", "mean", "grey"))]
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -264,7 +264,7 @@ def test_a_map_that_is_stopped_shows_what_is_done(page: Page, served: str) -> No
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [
-        (390, "light"),
+        pytest.param(390, "light", marks=pytest.mark.heavy),
         (1280, "dark"),
         pytest.param(390, "dark", marks=pytest.mark.heavy),
         pytest.param(1280, "light", marks=pytest.mark.heavy),

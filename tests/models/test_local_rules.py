@@ -153,7 +153,12 @@ def whole_maps() -> dict[str, Callable[[], nn.Module]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*on_windows(), *whole_maps()])
+NETS = [*on_windows(), *whole_maps()]
+
+
+@pytest.mark.parametrize(
+    "name", [name if at % 3 == 0 else pytest.param(name, marks=pytest.mark.heavy) for at, name in enumerate(NETS)]
+)
 def test_scores_and_sums_are_those_of_whole_forwards(name: str) -> None:
     net = Net(wide(lambda: (on_windows() | whole_maps())[name]()), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), SIZE)
     if name in on_windows():

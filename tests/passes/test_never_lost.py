@@ -232,7 +232,7 @@ def test_half_an_overwriting_goes_on_only_when_it_is_asked_for(tmp_path: Path) -
 
 
 def test_ctrl_c_of_the_command_line_ends_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    images = digit_files(tmp_path / "digits", 10 * SHARD)
+    images = digit_files(tmp_path / "digits", 15 * SHARD)
     outs = {name: tmp_path / name for name in ("straight", "stopped")}
     words = tmp_path / "words.txt"
     command = ["build", str(images), "--net", "tests.builds:coarse", "--out"]

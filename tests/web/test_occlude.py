@@ -47,7 +47,9 @@ def hidden(pixels: Tensor, fill: str, box: tuple[int, int, int, int], sides: tup
     return covered
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize(
+    "fill", [fill if fill in ("zero", "noise") else pytest.param(fill, marks=pytest.mark.heavy) for fill in FILLS]
+)
 def test_it_is_what_the_net_says_of_the_really_occluded_image(client: TestClient, atlas: Atlas, fill: str) -> None:
     net = tiny_net()
     for image, top, left, window, sides in (
