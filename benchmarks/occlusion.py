@@ -9,19 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from captum.attr import Occlusion
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torchvision.models import get_model
 
 import convscope
 from benchmarks.building import photos
+from convscope.models.address import OUTPUT
 from convscope.models.incremental.engine import Found, Incremental
 from convscope.models.incremental.memory import resident, trimming
 from convscope.models.occluders import Positions, make_occluder, positions
+from convscope.models.stream import Stream
 
 NETS = (
     "vgg16",
@@ -59,22 +60,14 @@ class Measured:
     setting: str  # of the dense loop
 
 
-def dense_loop(engine: Incremental) -> Forward:
+def dense_loop(net: convscope.Net) -> Forward:
     """A forward of the same folded operators on whole images, values freed as in ours."""
-    net, steps = engine.net, engine.compiled
+    stream = Stream(net, [OUTPUT])
 
-    @torch.inference_mode()
     def forward(pixels: Tensor) -> Tensor:
-        values: dict[fx.Node, Any] = dict(steps.weights)
-        values[net.graph.pixels] = net.preprocess.normalise(pixels)
-        for step in steps.all:
-            arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), lambda source: values[source])
-            values[step.node] = step.operator(*arguments, **keywords)
-            for node in step.done_with:
-                if node is not net.graph.scores:
-                    del values[node]
-        found: Tensor = values[net.graph.scores]
-        return found
+        found: list[Tensor] = []
+        stream.run(pixels, lambda _, scores: found.append(scores))
+        return found[0]
 
     return forward
 
@@ -161,7 +154,7 @@ def measure(name: str, window: int) -> Measured:
     pairs = np.argwhere(np.ones(grid.shape, bool))
     sample = pairs[np.random.default_rng(0).permutation(len(pairs))[:SAMPLE]]
     chosen = pairs if name in WHOLE and window == 16 else sample
-    forward = dense_loop(Incremental(net, pixels))
+    forward = dense_loop(net)
     few = occluded(pixels, grid, sample)
     batch, last = best_setting(forward, few)
     times: dict[str, list[float]] = {"ours": [], "dense": [], "captum": []}

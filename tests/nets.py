@@ -1,5 +1,8 @@
 """Tiny networks whose answers are known by hand."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +51,19 @@ class Branches(nn.Module):
         x = torch.cat([self.near(x), self.far(x)], 1)
         x = F.interpolate(self.coarse(x), scale_factor=2) + self.fine(x)
         return self.head(F.relu(x).mean((2, 3)))
+
+
+class Does(nn.Module):
+    """A module of one function of itself and the image."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Tensor], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, nn.Parameter(part) if isinstance(part, Tensor) else part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
 
 
 class Planted(nn.Module):

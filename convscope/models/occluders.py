@@ -45,13 +45,9 @@ def positions(size: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     border: "inside": ⌊(size − window) / stride⌋ + 1 an axis, each wholly inside; "cut": as many as it takes to cover
     the image, the last one cut off at the edge, as Captum does. BadOption where the window does not fit.
     """
+    check_fit(window, size)
     ends: list[NDArray[np.int64]] = []
     for length, side, step in zip(size, window, stride, strict=True):
-        if side > length:
-            raise bad_window(
-                f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px",
-                "choose a smaller one",
-            )
         count = (length - side) // step + 1
         if border == "cut":
             count = -(-(length - side) // step) + 1
@@ -73,6 +69,14 @@ def window_sides(window: Any) -> tuple[int, int]:
             f"the window {str(window)[:40]!r} is no size", 'one or two numbers of px: 32, (24, 40) or "24x40"'
         )
     return int(texts[0]), int(texts[-1])
+
+
+def check_fit(window: tuple[int, int], size: tuple[int, int]) -> None:
+    """BadOption where a window is larger than an image of that size."""
+    if window[0] > size[0] or window[1] > size[1]:
+        raise bad_window(
+            f"a window of {window[0]}×{window[1]} px does not fit into {size[0]}×{size[1]} px", "choose a smaller one"
+        )
 
 
 def bad_window(problem: str, hint: str) -> BadOption:

@@ -1,7 +1,6 @@
 """The square over the image in a real browser, on the real demo atlas: dragged, steered, put where a map is clicked."""
 
 import re
-import statistics
 from typing import Any
 
 import pytest
@@ -105,7 +104,6 @@ def test_the_classes_move_while_it_is_dragged(page: Page, served: str) -> None:
     assert (asked_for[-1]["top"], asked_for[-1]["left"]) == (top, left)  # the newest is always asked
     assert page.evaluate("history.length") == length
     milliseconds = [one["milliseconds"] for one in said]
-    print(f"{len(said)} steps: {min(milliseconds)} at least, {statistics.median(milliseconds)} ms in the middle")  # noqa: T201
     assert min(milliseconds) < 500  # a busy machine; see docs for a quiet one
     page.reload()
     live(page)

@@ -14,23 +14,12 @@ from torch import Tensor, nn
 from convscope import Net, UnsuitableNet
 from convscope.models.incremental.engine import Incremental
 from convscope.models.occluders import Border, Fill, make_occluder, positions
+from tests.nets import Does
 from tests.slow.test_occlusion import hidden_images
 
 EXACT = 1e-9  # of the greatest |score − mean over the classes|, float64
 Shape = tuple[int, int, int]  # channels, rows, columns
 Maker = Callable[[Generator, Shape], nn.Module]
-
-
-class Does(nn.Module):
-    def __init__(self, function: Callable[[Any, Tensor], Tensor], **parts: nn.Module | Tensor) -> None:
-        """A module of one function of itself and its input."""
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, nn.Parameter(part) if isinstance(part, Tensor) else part)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
 
 
 def number(random: Generator, low: int, high: int) -> int:

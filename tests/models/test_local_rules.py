@@ -12,23 +12,11 @@ from convscope import Net
 from convscope.models.incremental.engine import Incremental
 from convscope.models.occluders import Fill, make_occluder, positions
 from convscope.models.rules.pointwise import POINTWISE
+from tests.nets import Does
 from tests.slow.test_occlusion import hidden_images
 
 EXACT = 1e-9  # of the greatest size, in float64
 SIZE = (19, 22)
-
-
-class Does(nn.Module):
-    """A module of one function of itself and the image."""
-
-    def __init__(self, function: Callable[[Any, Tensor], Tensor], **parts: Any) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, nn.Parameter(part) if isinstance(part, Tensor) else part)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, x)
 
 
 def conv(before: int, after: int, kernel: Any = 3, **options: Any) -> nn.Conv2d:

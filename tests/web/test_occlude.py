@@ -21,7 +21,7 @@ from convscope.faces.web.hiding import Hiding, Square
 from convscope.faces.web.jobs import JobQueue
 from convscope.faces.web.working import brief
 from convscope.models.incremental.engine import Incremental
-from convscope.models.occluders import make_occluder
+from convscope.models.occluders import Fill, make_occluder
 from convscope.models.prepared import to_pixels
 from convscope.technique import Result
 from convscope.techniques.activations import activations
@@ -34,23 +34,22 @@ JSON = {"content-type": "application/json"}
 FILLS = ("zero", "mean", "grey", "blur", "noise")
 
 
-def hidden(pixels: Tensor, fill: str, box: tuple[int, int, int, int], sides: tuple[int, int], seed: int = 0) -> Tensor:
-    """The image with the square over it, in plain words."""
-    top, left, bottom, right = box
-    occluder = make_occluder(tiny_net(), pixels, fill, sides, seed).pixels  # type: ignore[arg-type]
+def hidden(pixels: Tensor, fill: Fill, corner: tuple[int, int], sides: tuple[int, int], seed: int = 0) -> Tensor:
+    """The image with the square over it, pixel by pixel; what of the square lies outside the image is cut off."""
+    occluder = make_occluder(tiny_net(), pixels, fill, sides, seed).pixels
     covered = pixels.clone()
-    if fill == "blur":
-        occluder = occluder[:, top:bottom, left:right]
-    elif fill == "noise":
-        occluder = occluder[:, : bottom - top, : right - left]
-    covered[0, :, top:bottom, left:right] = occluder
+    for down, right in np.ndindex(sides):
+        row, column = corner[0] + down, corner[1] + right
+        if 0 <= row < SIZE[0] and 0 <= column < SIZE[1]:
+            place = {"blur": (row, column), "noise": (down, right)}.get(str(fill), (0, 0))
+            covered[0, :, row, column] = occluder[:, place[0], place[1]]
     return covered
 
 
 @pytest.mark.parametrize(
     "fill", [fill if fill in ("zero", "noise") else pytest.param(fill, marks=pytest.mark.heavy) for fill in FILLS]
 )
-def test_it_is_what_the_net_says_of_the_really_occluded_image(client: TestClient, atlas: Atlas, fill: str) -> None:
+def test_it_is_what_the_net_says_of_the_really_occluded_image(client: TestClient, atlas: Atlas, fill: Fill) -> None:
     net = tiny_net()
     for image, top, left, window, sides in (
         ("3", 0, 0, "9", (9, 9)), ("3", 20, 31, "12x9", (12, 9)), ("2", 31, 39, "5", (5, 5)), ("2", 4, 7, "32x40", SIZE),
@@ -64,7 +63,7 @@ def test_it_is_what_the_net_says_of_the_really_occluded_image(client: TestClient
         assert found["box"] == list(box)
         pixels = to_pixels(atlas.pixels(int(image))[None])
         clean = net.scores(pixels).double().softmax(1)[0]
-        now = net.scores(hidden(pixels, fill, box, sides, 4)).double().softmax(1)[0]
+        now = net.scores(hidden(pixels, fill, (top, left), sides, 4)).double().softmax(1)[0]
         assert [one for one, _ in found["before"]] == clean.argsort(descending=True).tolist()
         assert [one for one, _ in found["top"]] == now.argsort(descending=True).tolist()
         np.testing.assert_allclose(
@@ -83,7 +82,7 @@ def test_its_scores_are_those_of_the_really_occluded_image(atlas: Atlas) -> None
     for top, left in ((0, 0), (3, 30), (25, 17)):
         square = Square(image="1", top=top, left=left, window="7", fill="noise", seed=1)
         found = looked.behind(square, (7, 7)).log()
-        real = net.scores(hidden(pixels, "noise", (top, left, top + 7, left + 7), (7, 7), 1))[0].detach().double()
+        real = net.scores(hidden(pixels, "noise", (top, left), (7, 7), 1))[0].detach().double()
         np.testing.assert_allclose(found - found[0], real - real[0], atol=1e-4)
 
 
@@ -161,10 +160,10 @@ def test_without_its_network(alone: TestClient) -> None:
 
 
 @pytest.mark.parametrize("fill", FILLS)
-def test_the_picture_is_what_the_square_shows(client: TestClient, atlas: Atlas, fill: str) -> None:
+def test_the_picture_is_what_the_square_shows(client: TestClient, atlas: Atlas, fill: Fill) -> None:
     answer = client.get("/api/occluder.webp", params={"image": "3", "window": "8x6", "fill": fill, "seed": 4})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
-    expected = make_occluder(tiny_net(), to_pixels(atlas.pixels(3)[None]), fill, (8, 6), 4).pixels  # type: ignore[arg-type]
+    expected = make_occluder(tiny_net(), to_pixels(atlas.pixels(3)[None]), fill, (8, 6), 4).pixels
     with Image.open(io.BytesIO(answer.content)) as shown:
         assert shown.size == {"blur": SIZE[::-1], "noise": (6, 8)}.get(fill, (1, 1))
         found = np.asarray(shown.convert("RGB")) / 255

@@ -5,20 +5,19 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from fastapi import APIRouter, Body, Query, Request, Response
 from jaxtyping import Float
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from convscope.arrays import Box
-from convscope.errors import BadOption, UnreadableImage
+from convscope.errors import BadOption
 from convscope.faces.web.browsing import kept
-from convscope.faces.web.live import TOP, LiveNet
+from convscope.faces.web.live import LiveNet, best, probabilities
 from convscope.faces.web.working import REFUSED, check_text, named
 from convscope.models.incremental.engine import Geometry, Incremental
 from convscope.models.net import Net
-from convscope.models.occluders import Occluder, Positions, make_occluder, window_sides
+from convscope.models.occluders import Occluder, Positions, check_fit, make_occluder, window_sides
 from convscope.models.prepared import to_pixels
 from convscope.render.pixels import webp_bytes
 from convscope.technique import refusal
@@ -140,12 +139,7 @@ def hiding(live: LiveNet) -> APIRouter:
 def sides_of(window: str, size: Sides) -> Sides:
     """Height and width of a window that fits into the image; BadOption."""
     sides = window_sides(window)
-    if any(side > length for side, length in zip(sides, size, strict=True)):
-        error = BadOption(
-            f"a window of {sides[0]}×{sides[1]} px does not fit into {size[0]}×{size[1]} px", "choose a smaller window"
-        )
-        error.field = "window"
-        raise error
+    check_fit(sides, size)
     return sides
 
 
@@ -161,23 +155,5 @@ def box_of(square: Square, sides: Sides, size: Sides) -> Box:
 
 def everywhere(size: Sides, sides: Sides) -> Positions:
     """Every place where some of a square lies inside the image: one plan for all steps of the mouse."""
-    starts = [np.arange(1 - side, length) for side, length in zip(sides, size, strict=True)]
-    ends = zip(starts, sides, size, strict=True)
-    edges = [(start.clip(0), (start + side).clip(max=length)) for start, side, length in ends]
-    return Positions(tops=edges[0][0], bottoms=edges[0][1], lefts=edges[1][0], rights=edges[1][1])
-
-
-def probabilities(scores: Float[Tensor, " classes"]) -> Float[Tensor, " classes"]:
-    """Of all classes, in double precision; UnreadableImage where scores are no numbers."""
-    if not bool(scores.isfinite().all()):
-        raise UnreadableImage(
-            "the scores are not finite: the network gives NaN or infinite ones for this",
-            "check the network's weights, mean and std",
-        )
-    return torch.softmax(scores.double().cpu(), 0)
-
-
-def best(found: Float[Tensor, " classes"]) -> list[tuple[int, float]]:
-    """The most probable classes with their probabilities."""
-    top = found.topk(min(TOP, len(found)))
-    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+    tops, lefts = (np.arange(1 - side, length) for side, length in zip(sides, size, strict=True))
+    return Positions(tops=tops, bottoms=tops + sides[0], lefts=lefts, rights=lefts + sides[1])

@@ -141,14 +141,7 @@ class LiveNet:
         net = self.net
         with self.lock, torch.no_grad():
             scores = net.scores(to_pixels(pixels[None]))
-        if not bool(scores.isfinite().all()):
-            raise UnreadableImage(
-                "its scores are not finite: the network gives NaN or infinite ones for it",
-                "builds skip such images; check the network's weights, mean and std",
-            )
-        probabilities = scores.softmax(dim=1)[0].double()
-        best = probabilities.topk(min(TOP, len(probabilities)))
-        return [[int(one), float(p)] for one, p in zip(best.indices, best.values, strict=True)]
+        return [[unit, probability] for unit, probability in best(probabilities(scores[0]))]
 
     def maps(self, image: str, layer: str) -> NDArray[np.float32]:
         """(C, H, W): every map of a layer for an image; a vector as (C, 1, 1). UnknownLayer."""
@@ -213,6 +206,22 @@ class LiveNet:
                 return ""
             name = record["inputs"][0]
         return name if name == INPUT else ""
+
+
+def probabilities(scores: torch.Tensor) -> torch.Tensor:
+    """Of all classes (K,), in double precision; UnreadableImage where scores are no numbers."""
+    if not bool(scores.isfinite().all()):
+        raise UnreadableImage(
+            "its scores are not finite: the network gives NaN or infinite ones for it",
+            "builds skip such images; check the network's weights, mean and std",
+        )
+    return torch.softmax(scores.double().cpu(), 0)
+
+
+def best(found: torch.Tensor) -> list[tuple[int, float]]:
+    """The most probable classes with their probabilities."""
+    top = found.topk(min(TOP, len(found)))
+    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
 
 
 def need(given: dict[str, Any], name: str) -> str:

@@ -60,9 +60,7 @@ class Batch:
         """A rectangle of a source with its changed values in it, axes as the operator knows them."""
         if read.same and source in self.values:
             return self.values[source]
-        found = self.assembled(source, read, outside)
-        order = order_of(source, self.clean.fields)
-        return found.permute([order.index(axis) for axis in range(4)])
+        return self.clean.as_known(self.assembled(source, read, outside), source)
 
     def assembled(self, source: fx.Node, read: Read, outside: float) -> Tensor:
         """N×height×width×C: clean values, and over them the changed ones."""
@@ -98,8 +96,7 @@ class Batch:
             if source in self.values:
                 self.paste(found[..., start : start + units], source, self.layout.reads[at, source])
             start += units
-        order = order_of(step.node, self.clean.fields)
-        return found.permute([order.index(axis) for axis in range(4)])
+        return self.clean.as_known(found, step.node)
 
     def mean(self, step: Step, rule: Rule) -> Tensor:
         """A mean or sum over all places, from the clean one and the sum of what changed."""
@@ -120,15 +117,15 @@ class Batch:
         return found
 
     def sum_of(self, layer: Layer, unit: int, before: Tensor, integral: Tensor) -> Tensor:
-        """The sum of a unit's map for every position; integral: of the clean map, up to each row and column."""
+        """The sum of a unit's map for every position, on the CPU; integral: of the clean map, up to each place."""
         values = layer.ordered(self.values[layer.node])[:, unit]
         window = self.window(layer.node)
         if window is None:
-            return values.reshape(self.count, -1).sum(1, dtype=torch.float64)
+            return values.reshape(self.count, -1).sum(1, dtype=torch.float64).cpu()
         tops, lefts = torch.from_numpy(window.tops[self.rows]), torch.from_numpy(window.lefts[self.columns])
         bottoms, rights = tops + window.height, lefts + window.width
         old = integral[bottoms, rights] - integral[tops, rights] - integral[bottoms, lefts] + integral[tops, lefts]
-        return before - old + values.sum((1, 2), dtype=torch.float64)
+        return before - old + values.sum((1, 2), dtype=torch.float64).cpu()
 
     def on_whole(self, step: Step, numbers: Mapping[fx.Node, Any]) -> None:
         """Runs a step on whole maps of what it reads."""
@@ -147,19 +144,19 @@ class Batch:
 
     def full(self, source: fx.Node) -> Any:
         """The whole value of a node for every position; a weight as it is."""
-        if source in self.whole or source in self.wholes:
-            return self.wholes.get(source, self.values[source])
+        if source in self.wholes:
+            return self.wholes[source]
+        if source in self.whole:
+            return self.values[source]
         if source not in self.values:
-            return (
-                self.repeated(self.clean.values[source]) if source in self.clean.changing else self.clean.values[source]
-            )
+            clean = self.clean.values[source]
+            return self.repeated(clean) if source in self.clean.changing else clean
         window = self.window(source)
         assert window is not None
-        order = order_of(source, self.clean.fields)
         table = self.clean.table(source)[:-1, :-1]
         found = table.expand(self.count, *table.shape).contiguous()
         self.paste(found, source, Read(NOWHERE, NOWHERE, window.tops, window.lefts, False))
-        self.wholes[source] = found.permute([order.index(axis) for axis in range(4)])
+        self.wholes[source] = self.clean.as_known(found, source)
         return self.wholes[source]
 
     def forget(self, node: fx.Node) -> None:

@@ -57,9 +57,13 @@ class Clean:
             table[:height, :width] = maps
             self._tables[node, outside] = table
             if outside == 0.0:  # kept once
-                back = [order_of(node, self.fields).index(axis) for axis in range(4)]
-                self.values[node] = table[None, :height, :width].permute(back)
+                self.values[node] = self.as_known(table[None, :height, :width], node)
         return self._tables[node, outside]
+
+    def as_known(self, maps: Tensor, node: fx.Node) -> Tensor:
+        """N×height×width×channels with the axes in the order in which a node has them."""
+        order = order_of(node, self.fields)
+        return maps.permute([order.index(axis) for axis in range(4)])
 
     def gather(self, node: fx.Node, rows: Tensor, columns: Tensor, outside: float = 0.0) -> Tensor:
         """N×height×width×channels at those rows (N×height) and columns (N×width); one past the map is outside."""

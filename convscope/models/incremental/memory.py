@@ -14,7 +14,7 @@ from convscope.errors import BadOption
 from convscope.models.incremental.layout import Layout
 from convscope.models.incremental.local import Rule, is_tensor
 from convscope.models.rules.call import shape_of
-from convscope.models.steps import Step
+from convscope.models.steps import Step, sources_of
 
 SHARE = 4  # of the free memory one part in so many is used
 GB = 10**9
@@ -125,7 +125,7 @@ def need(layout: Layout, steps: Sequence[Step], rules: Sequence[Rule | None], pi
                     cells = prod(layout.cells[source])
                     taken += size(source, False) * read.rows.shape[1] * read.columns.shape[1] // max(cells, 1)
         else:
-            for source in step.node.all_input_nodes:
+            for source in sources_of(step):
                 if source in live and source in layout.windows and source not in wholes:
                     wholes[source] = size(source, False)
         live[step.node] = size(step.node, mode == "window" and (rule is None or rule.kind != "mean"))

@@ -12,7 +12,7 @@ from convscope.models.incremental.local import MAP, Asked, Rule, Slide, local, p
 from convscope.models.receptive import Field
 from convscope.models.rules.call import shape_of
 from convscope.models.rules.pointwise import POINTWISE
-from convscope.models.steps import scale, sources_of
+from convscope.models.steps import normalise, scale, sources_of
 
 
 @local(Convolution)
@@ -145,7 +145,7 @@ def part(asked: Asked) -> Rule | None:
     return pointwise(asked, True)
 
 
-@local(scale, "prelu")
+@local(scale, normalise, "prelu")
 def by_channel(asked: Asked) -> Rule | None:
     """Weights that belong to the second axis."""
     return pointwise(asked, asked.axes()[1] == "C" and len(asked.sources) == 1)
