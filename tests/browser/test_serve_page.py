@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from convscope.atlas import Atlas, open_atlas
 from tests.browser.conftest import screenshot
@@ -335,10 +335,15 @@ def test_keys_leave_links_and_dialogs_alone(page: Page, served: str) -> None:
 def test_numbers_of_another_layer_are_never_shown(page: Page, served: str) -> None:
     visit(page, served, f"#/unit?layer={LAYER}&unit={UNIT}")
     expect(page.locator(".facts")).to_be_visible()
-    page.route(re.compile("units.bin"), lambda route: (time.sleep(0.5), route.continue_()))
+    held: list[Route] = []
+    page.route(re.compile("units.bin"), held.append)
     page.evaluate("location.hash = '#/unit?layer=blocks.6.0.bn2&unit=20'")
     expect(page.locator("h1")).to_have_text("blocks.6.0.bn2, unit 20")
-    assert page.locator(".facts").count() == 0
+    while not held:
+        page.wait_for_timeout(20)
+    expect(page.locator(".facts")).to_have_count(0)
+    for route in held:
+        route.continue_()
     expect(page.locator(".facts")).to_be_visible()
     page.unroute_all()
 

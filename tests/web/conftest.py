@@ -11,6 +11,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+import convscope
 from convscope import registry
 from convscope.atlas import Atlas
 from convscope.faces.web.app import make_app
@@ -20,10 +21,12 @@ from convscope.technique import SILENT, Watch, checked
 from convscope.techniques.activations import Activations, activations
 from tests.tiny_atlas import tiny_atlas, tiny_net
 
-# anyio loads its parts when they are first asked for, and pytest rewrites them as it does so, which Python 3.11 does
-# not bear in two threads at once: so all are loaded here.
-for part in pkgutil.iter_modules(anyio._core.__path__):
-    importlib.import_module(f"anyio._core.{part.name}")
+# Modules that are loaded when they are first asked for are rewritten as they load, by pytest and by jaxtyping, which
+# Python 3.11 does not bear in two threads at once: so all are loaded here.
+for package in (anyio._core, convscope):
+    for part in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not part.name.endswith("__main__"):
+            importlib.import_module(part.name)
 
 BASE = "http://127.0.0.1:8000"
 release = threading.Event()
