@@ -336,7 +336,7 @@ def test_numbers_of_another_layer_are_never_shown(page: Page, served: str) -> No
     visit(page, served, f"#/unit?layer={LAYER}&unit={UNIT}")
     expect(page.locator(".facts")).to_be_visible()
     held: list[Route] = []
-    page.route(re.compile("units.bin"), held.append)
+    page.route(re.compile("units.bin"), lambda route: held.append(route))
     page.evaluate("location.hash = '#/unit?layer=blocks.6.0.bn2&unit=20'")
     expect(page.locator("h1")).to_have_text("blocks.6.0.bn2, unit 20")
     while not held:
