@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from convscope.render.draw import draw as draw
     from convscope.techniques.activations import activations as activations
     from convscope.techniques.filters import filters as filters
+    from convscope.techniques.gradient import deconvnet as deconvnet
+    from convscope.techniques.gradient import guided_backprop as guided_backprop
+    from convscope.techniques.gradient import saliency as saliency
     from convscope.techniques.occlusion import occlusion as occlusion
+    from convscope.techniques.synthesis import class_model as class_model
     from convscope.watch import Watch as Watch
 
 __version__ = "0.1.0"
@@ -31,7 +35,8 @@ PUBLIC = {
     "Address": "models.address", "Atlas": "atlas", "Box": "arrays", "ConvscopeError": "errors", "Net": "models.net",
     "Place": "arrays", "Prepared": "models.prepared", "Watch": "watch", "build": "atlas", "draw": "render.draw",
     "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
-    "occlusion": "techniques.occlusion", "open_atlas": "atlas",
+    "occlusion": "techniques.occlusion", "open_atlas": "atlas", "saliency": "techniques.gradient",
+    "deconvnet": "techniques.gradient", "guided_backprop": "techniques.gradient", "class_model": "techniques.synthesis",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

@@ -26,6 +26,10 @@ class UnsuitableNet(ConvscopeError):
     """A network that cannot be exported, or does not map images to scores."""
 
 
+class NoRule(ConvscopeError):
+    """A method whose rule has no meaning on a network's activations."""
+
+
 class BadWeights(ConvscopeError):
     """Weights that are unsafe, broken, not finite, or do not fit the network."""
 

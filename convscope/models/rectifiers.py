@@ -7,6 +7,7 @@ from torch import fx
 from convscope.models.graph import operator_name
 
 ALWAYS = frozenset({"relu", "relu6", "leaky_relu", "prelu", "rrelu"})
+GATES = ("gt", "ge", "le", "lt")
 
 
 def is_rectifier(node: fx.Node) -> bool:
@@ -14,6 +15,8 @@ def is_rectifier(node: fx.Node) -> bool:
     name = operator_name(node)
     if name in ALWAYS:
         return True
+    if name == "threshold":
+        return is_number(argument(node, 1, "threshold"), 0) and is_number(argument(node, 2, "value"), 0)
     if name in ("hardtanh", "clamp", "clamp_min"):
         low, high = (argument(node, place, key) for place, key in ((1, "min"), (2, "max")))
         if name == "hardtanh":
@@ -28,6 +31,21 @@ def is_rectifier(node: fx.Node) -> bool:
             return is_gate(node.args[2], node.args[0], ("le", "lt"))
         return is_gate(node.args[1], node.args[0]) and is_zero(node.args[2])
     return False
+
+
+def rectified(node: fx.Node) -> fx.Node:
+    """What a rectifier rectifies: of all that it reads the value that is neither 0 nor made of the others."""
+    sources = [one for one in node.all_input_nodes if not is_zero(one)]
+    name = operator_name(node)
+    if name in ("mul", "where"):
+        gates = [one for one in sources if any(is_gate(other, one, GATES) for other in sources)]
+        sources = [one for one in sources if one not in gates]
+    return sources[0]
+
+
+def leaks(node: fx.Node) -> bool:
+    """Whether a rectifier lets some of what is below 0 through."""
+    return operator_name(node) in ("leaky_relu", "prelu", "rrelu")
 
 
 def ceiling(node: fx.Node) -> float | None:

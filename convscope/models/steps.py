@@ -5,7 +5,7 @@ where nobody asked for the value between them (rounding differs from `Net.output
 gains are large; neither is nearer to the exact value), and rectifiers and sums overwrite what they alone read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import getitem
 from typing import Any
@@ -20,8 +20,12 @@ from convscope.models.graph import VIEWS, operator_name
 from convscope.models.net import Net
 from convscope.models.rectifiers import argument
 
+aten = torch.ops.aten
 FRESH = frozenset(["conv2d", "linear", "add", "getitem", "cat", "max_pool2d", "avg_pool2d", "mul", "addmm"])
 IN_PLACE = {plain: changing for changing, plain in functional.IN_PLACE.items()}  # may overwrite their first argument
+DIFFERENTIABLE = {  # those that need nothing of what they overwrite for their gradient
+    plain: IN_PLACE[plain] for plain in (aten.relu.default, aten.hardtanh.default, aten.add.Tensor)
+}
 PLAIN = functional.IN_PLACE
 CHANGING = frozenset(PLAIN)
 
@@ -40,7 +44,7 @@ class Step:
 class Steps:
     """The operators of a net from the pixels to some nodes, in the order of computation."""
 
-    def __init__(self, net: Net, asked: set[fx.Node]) -> None:
+    def __init__(self, net: Net, asked: set[fx.Node], differentiable: bool = False) -> None:
         self.weights: dict[fx.Node, Tensor] = {node: net.weights[key] for node, key in net.graph.weights.items()}
         needed = set(asked)
         for node in reversed(net.graph.nodes):
@@ -51,7 +55,7 @@ class Steps:
         norms = {norm_of(node) for node in nodes} - {None}
         done_elsewhere = {*norms, *folded.values(), *paddings.values()}
         self.all = [self.step(node, folded, paddings) for node in nodes if node not in done_elsewhere]
-        plan_memory(self.all)
+        plan_memory(self.all, DIFFERENTIABLE if differentiable else IN_PLACE)
 
     def step(self, node: fx.Node, folded: dict[fx.Node, fx.Node], paddings: dict[fx.Node, fx.Node]) -> Step:
         """The operator of a node; that of a folded BatchNorm's result is the convolution with other weights."""
@@ -152,7 +156,7 @@ def is_constant(source: Any) -> bool:
     return source is None or (isinstance(source, fx.Node) and source.op == "placeholder")
 
 
-def plan_memory(steps: Sequence[Step]) -> None:
+def plan_memory(steps: Sequence[Step], in_place: Mapping[Any, Any]) -> None:
     """Frees every value after its last reader, and lets rectifiers and sums overwrite a value that they alone read."""
     last: dict[fx.Node, Step] = {}
     readers: dict[fx.Node, list[Step]] = {}
@@ -166,7 +170,7 @@ def plan_memory(steps: Sequence[Step]) -> None:
         if step.node not in last:  # shown, and read by nobody
             step.done_with += (step.node,)
         first = step.arguments[0] if step.arguments else None
-        if step.operator in IN_PLACE and isinstance(first, fx.Node) and first in made and readers[first] == [step]:
+        if step.operator in in_place and isinstance(first, fx.Node) and first in made and readers[first] == [step]:
             fresh = operator_name(made[first].node) in FRESH and own_memory(made[first])
             same = (
                 shape_of(first) == shape_of(step.node)
@@ -174,7 +178,7 @@ def plan_memory(steps: Sequence[Step]) -> None:
                 and not any(argument is first for argument in step.arguments[1:])
             )
             if fresh and same:
-                step.operator = IN_PLACE[step.operator]
+                step.operator = in_place[step.operator]
 
 
 def own_memory(step: Step) -> bool:

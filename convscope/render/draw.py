@@ -7,6 +7,7 @@ from convscope.render.activations import activation_panels
 from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
+from convscope.render.gradient import projection_panels, saliency_panels
 from convscope.render.occlusion import occlusion_panels
 from convscope.render.vitals import health_panels, vitals_panels
 from convscope.studies.exemplars import Exemplars
@@ -14,6 +15,7 @@ from convscope.studies.health import Health
 from convscope.studies.vitals import Vitals
 from convscope.techniques.activations import Activations
 from convscope.techniques.filters import Filters
+from convscope.techniques.gradient import Projection, Saliency
 from convscope.techniques.occlusion import OcclusionMap
 
 
@@ -57,6 +59,18 @@ def draw_activations(result: Activations) -> tuple[Panel, ...]:
 def draw_occlusion(result: OcclusionMap) -> tuple[Panel, ...]:
     """What the answer rests on: maps of every position of the occluder (Zeiler & Fergus 2014, figure 7)."""
     return occlusion_panels(result)
+
+
+@draw.register
+def draw_saliency(result: Saliency) -> tuple[Panel, ...]:
+    """How much each pixel changes a score (Simonyan et al. 2014, figure 2)."""
+    return saliency_panels(result)
+
+
+@draw.register
+def draw_projection(result: Projection) -> tuple[Panel, ...]:
+    """What was sent back to the pixels (Zeiler & Fergus 2014, figure 2; Springenberg et al. 2015, figure 3)."""
+    return projection_panels(result)
 
 
 def draw_picture(result: object) -> bytes:

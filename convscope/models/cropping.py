@@ -1,0 +1,204 @@
+"""Signals of single cells, computed from their receptive fields alone.
+
+A cell of a layer reads a rectangle of the layer before, that one a larger one of the layer before it, down to a crop
+of the image. Rectangles move with the cell by whole strides, so all cells of a layer have rectangles of the same sizes,
+and many patches of many images run as one batch. A rectangle that reaches over the edge of a map has there what the
+operator puts around the map. So value and signal are those of the whole image, at the cost of the crop.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from convscope.arrays import Place
+from convscope.models.backward import Backward
+from convscope.models.convolution import Convolution
+from convscope.models.incremental import operators as operators  # registers the rules
+from convscope.models.incremental.local import Rule, Slide, find_rule
+from convscope.models.layers import MAP
+from convscope.models.receptive import Field
+from convscope.models.steps import Step, sources_of
+
+KINDS = ("pointwise", "slide", "cat", "reshape")
+SAME = Slide(1, 1, 0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Along one axis the cells of a tensor that cell y of the layer asks for: from y · stride + first, so many."""
+
+    stride: int
+    first: int
+    cells: int
+
+    def read(self, slide: Slide) -> "Run":
+        """What a sliding window reads for them."""
+        return Run(self.stride * slide.stride, self.first * slide.stride - slide.before, slide.read(self.cells))
+
+    def join(self, other: "Run") -> "Run":
+        """Both; ValueError where their strides differ."""
+        if self.stride != other.stride:
+            raise ValueError("branches of different stride")
+        first = min(self.first, other.first)
+        return Run(self.stride, first, max(self.first + self.cells, other.first + other.cells) - first)
+
+    def inside(self, places: Tensor, cells: int) -> Tensor:
+        """places×cells: which of the cells lie in a map of that length."""
+        index = (places * self.stride + self.first)[:, None] + torch.arange(self.cells)
+        return (index >= 0) & (index < cells)
+
+
+Runs = tuple[Run, Run]  # rows and columns
+
+
+class Crops:
+    """Rectangles and rules from a layer down to the pixels; `possible` is False where some operator has no rule."""
+
+    def __init__(self, backward: Backward) -> None:
+        self.backward, self.net = backward, backward.net
+        self.rules: dict[fx.Node, Rule] = {}
+        self.runs: dict[fx.Node, Runs] = {}
+        self.possible = backward.layer.spatial and self.plan()
+
+    def plan(self) -> bool:
+        """Finds the rectangles; whether every operator has a rule for them."""
+        graph, fields = self.net.graph, self.net.fields
+        one = Run(1, 0, 1)
+        self.runs[self.backward.layer.node] = (one, one)
+        for step in reversed(self.backward.steps.all):
+            if step.node not in graph.from_pixels or not isinstance(step.node.meta.get("val"), Tensor | tuple | list):
+                continue
+            rule = find_rule(step, fields, graph.from_pixels)
+            if rule is None or rule.kind not in KINDS:
+                return False
+            own = self.runs.get(step.node)
+            if own is None:  # a number, or a result that nobody reads
+                continue
+            self.rules[step.node] = rule
+            slides = rule.slides or (SAME, SAME)
+            wanted = (own[0].read(slides[0]), own[1].read(slides[1]))
+            for source in rule.sources:
+                try:
+                    known = self.runs.get(source)
+                    joined = wanted if known is None else (known[0].join(wanted[0]), known[1].join(wanted[1]))
+                except ValueError:
+                    return False
+                self.runs[source] = joined
+        return graph.pixels in self.runs
+
+    def share(self) -> float:
+        """What a crop costs, in parts of what the whole image costs: products and sums, counted."""
+        crop = whole = 0.0
+        for step in self.backward.steps.all:
+            runs = self.runs.get(step.node)
+            if runs is None or step.node not in self.rules:
+                continue
+            field = self.field(step.node)
+            sizes = dict(zip(field.axes or (), field.shape, strict=True))
+            cost = cost_of(step, sizes["C"])
+            crop += cost * runs[0].cells * runs[1].cells
+            whole += cost * sizes["H"] * sizes["W"]
+        return crop / whole if whole else 1.0
+
+    def signals(self, pixels: Tensor, places: list[Place], units: list[int], kept: bool) -> tuple[Tensor, Tensor]:
+        """The value of a unit at a place of each image (N,), and the signals N×3×H×W from there, 0 outside the crops.
+
+        kept: the signal begins with the value itself, else with 1.
+        """
+        backward, graph = self.backward, self.net.graph
+        at = torch.tensor([place.row for place in places]), torch.tensor([place.column for place in places])
+        runs = self.runs[graph.pixels]
+        edges = [margins(run, where, size) for run, where, size in zip(runs, at, pixels.shape[2:], strict=True)]
+        padded = F.pad(backward.prepare(pixels.detach()), (*edges[1], *edges[0]))
+        starts = [
+            (where * run.stride + run.first + edge[0]).tolist()
+            for run, where, edge in zip(runs, at, edges, strict=True)
+        ]
+        boxes = list(zip(*starts, strict=True))
+        height, width = runs[0].cells, runs[1].cells
+        cut = [padded[i, :, top : top + height, left : left + width] for i, (top, left) in enumerate(boxes)]
+        crops = torch.stack(cut)
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        with torch.enable_grad():
+            value = self.forward(crops.requires_grad_(), at)
+            chosen = value[torch.arange(len(units)), torch.tensor(units, device=value.device)].reshape(len(units))
+            sent = chosen.detach() if kept else torch.ones_like(chosen)
+            (found,) = torch.autograd.grad(chosen, crops, sent, allow_unused=True)
+        signals = torch.zeros_like(padded)
+        if found is not None:
+            for i, (top, left) in enumerate(boxes):
+                signals[i, :, top : top + height, left : left + width] = found[i]
+        (above, _), (before, _) = edges
+        inner = signals[:, :, above : above + pixels.shape[2], before : before + pixels.shape[3]]
+        std = torch.tensor(self.net.preprocess.std, dtype=inner.dtype, device=inner.device).view(1, 3, 1, 1)
+        return chosen.detach(), inner / std
+
+    def forward(self, crops: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
+        """Crops of the normalised pixels → the layer's value N×C×1×1."""
+        backward, graph = self.backward, self.net.graph
+        values: dict[fx.Node, Any] = {**backward.steps.weights, graph.pixels: crops}
+        for step in backward.steps.all:
+            rule = self.rules.get(step.node)
+            if rule is None:  # a number such as the batch size, or what does not depend on the image
+                if all(source in values for source in sources_of(step)) and step.node not in graph.from_pixels:
+                    arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), values.__getitem__)
+                    values[step.node] = step.operator(*arguments, **keywords)
+                continue
+            read = {source: self.cut(step, rule, source, values[source], at) for source in rule.sources}
+            given = {**values, **read}
+            arguments, keywords = fx.node.map_arg((step.arguments, step.keywords), given.__getitem__)
+            if rule.kind == "reshape":
+                shape = step.node.meta["val"].shape[1:-2]
+                values[step.node] = arguments[0].reshape(len(crops), *shape, *arguments[0].shape[-2:])
+            else:
+                values[step.node] = (rule.run or step.operator)(*arguments, **keywords)
+            if step.node is backward.layer.node:
+                break
+            for node in step.done_with:
+                values.pop(node, None)
+        value = values[backward.layer.node]
+        assert isinstance(value, Tensor)
+        return backward.layer.ordered(value)
+
+    def cut(self, step: Step, rule: Rule, source: fx.Node, value: Any, at: tuple[Tensor, Tensor]) -> Any:
+        """What a step reads of a source: its rectangle, and around the map what the operator puts there."""
+        if not isinstance(value, Tensor):
+            return value
+        own, field = self.runs[source], self.field(source)
+        slides = rule.slides or (SAME, SAME)
+        axes = field.axes or MAP
+        for name, run, slide, node_run, where in zip("HW", own, slides, self.runs[step.node], at, strict=True):
+            axis = axes.index(name)
+            wanted = node_run.read(slide)
+            if wanted.cells < run.cells:
+                value = value.narrow(axis, wanted.first - run.first, wanted.cells)
+            if rule.kind == "slide":
+                inside = wanted.inside(where, field.shape[axis])
+                if not bool(inside.all()):
+                    shape = [len(where) if one == "N" else wanted.cells if one == name else 1 for one in axes]
+                    mask = inside.reshape(shape) if axes.index("N") < axis else inside.T.reshape(shape)
+                    value = value.where(mask.to(value.device), rule.outside)
+        return value
+
+    def field(self, node: fx.Node) -> Field:
+        """What a tensor's axes mean."""
+        found = self.net.fields.get(node)
+        if found is None:
+            found = next(self.net.fields[user] for user in node.users if user in self.net.fields)
+        return found
+
+
+def margins(run: Run, where: Tensor, size: int) -> tuple[int, int]:
+    """How many pixels the crops reach over the image before and after it."""
+    starts = where * run.stride + run.first
+    return max(0, -int(starts.min())), max(0, int(starts.max()) + run.cells - size)
+
+
+def cost_of(step: Step, channels: int) -> float:
+    """What one cell of a step's map costs, in products and sums."""
+    weight = step.arguments[1] if type(step.operator) is Convolution else None
+    known = weight.meta["val"] if isinstance(weight, fx.Node) else weight
+    return float(channels if known is None else known.numel())
