@@ -31,11 +31,9 @@ from convscope.technique import SILENT, Result, Watch, checked
 Recipe = Literal["fourier", "yosinski", "simonyan"]
 STEPS: dict[Recipe, int] = {"fourier": 256, "yosinski": 500, "simonyan": 200}
 PREVIEWS = 16  # steps from one preview to the next
-DECAY, RADIUS, EVERY, FASTEST, PROGRESS = 1e-4, 1.0, 4, 100.0, 2.0  # Yosinski's, in steps of 1/255
-WEIGHT, RATE = (
-    1e-4,
-    2.0,
-)  # Simonyan's λ of the squared norm; the step, root of the mean square of normalised pixels ·100
+DECAY, RADIUS, EVERY = 1e-4, 1.0, 4  # Yosinski's: of the image in each step, px of the blur, steps between two
+STEP = 2 / 255  # root mean square of a step of the pixels, of both; papers give rates for one network
+WEIGHT = 1e-4  # Simonyan's λ, of the squared norm of normalised pixels
 LEARNING, JITTER, TURN, GROWTH = 0.05, 12, 10.0, 0.1  # Fourier's: Adam; px, degrees, share
 
 
