@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from convscope.techniques.gradient import guided_backprop as guided_backprop
     from convscope.techniques.gradient import saliency as saliency
     from convscope.techniques.occlusion import occlusion as occlusion
+    from convscope.techniques.sanity import sanity_check as sanity_check
     from convscope.techniques.synthesis import class_model as class_model
     from convscope.watch import Watch as Watch
 
@@ -37,6 +38,7 @@ PUBLIC = {
     "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
     "occlusion": "techniques.occlusion", "open_atlas": "atlas", "saliency": "techniques.gradient",
     "deconvnet": "techniques.gradient", "guided_backprop": "techniques.gradient", "class_model": "techniques.synthesis",
+    "sanity_check": "techniques.sanity",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

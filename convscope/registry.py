@@ -10,10 +10,12 @@ from convscope.techniques.activations import activations
 from convscope.techniques.filters import filters
 from convscope.techniques.gradient import deconvnet, guided_backprop, saliency
 from convscope.techniques.occlusion import occlusion
+from convscope.techniques.sanity import sanity_check
 from convscope.techniques.synthesis import class_model
 
 TECHNIQUES: Mapping[str, Callable[..., Any]] = {
     "activations": activations, "filters": filters, "occlusion": occlusion, "saliency": saliency,
     "deconvnet": deconvnet, "guided_backprop": guided_backprop, "class_model": class_model,
+    "sanity_check": sanity_check,
 }  # fmt: skip
 STUDIES: Mapping[str, Callable[..., Any]] = {"exemplars": exemplars, "vitals": vitals, "health": health}

@@ -43,13 +43,8 @@ class Net:
         *,
         preprocess: Preprocess | None = None,
     ) -> None:
-        if (
-            not isinstance(mean, Sequence)
-            or not isinstance(std, Sequence)
-            or len(mean) != 3
-            or len(std) != 3
-            or any(value <= 0 for value in std)
-        ):
+        three = all(isinstance(values, Sequence) and len(values) == 3 for values in (mean, std))
+        if not three or any(value <= 0 for value in std):
             raise BadOption("mean and std are three numbers each, and std is above 0", "one for red, green and blue")
         if isinstance(size, int) or len(size) != 2 or min(size) < 1:
             raise BadOption(f"size is (height, width) in pixels, not {size!r}", "size=(224, 224)")
@@ -289,10 +284,14 @@ class Net:
         """
         check_fit(self._expected, state, "the state")
         check_finite(dict(state), "the state")
+        return self.sibling(state)
+
+    def sibling(self, weights: Mapping[str, Tensor]) -> "Net":
+        """The same net with other values in place of some of its `weights`."""
         sibling = object.__new__(Net)
         sibling.__dict__.update(self.__dict__)
         sibling.__dict__.pop("fingerprint", None)
         sibling._module = None
-        fresh = {name: state.get(name, value).to(value.dtype) for name, value in self._weights.items()}
+        fresh = {name: weights.get(name, value).to(value.dtype) for name, value in self._weights.items()}
         sibling._weights = snapshot(fresh, self.device)
         return sibling

@@ -9,6 +9,8 @@ from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
 from convscope.render.gradient import projection_panels, saliency_panels
 from convscope.render.occlusion import occlusion_panels
+from convscope.render.sanity import sanity_panels
+from convscope.render.synthesis import class_model_panels
 from convscope.render.vitals import health_panels, vitals_panels
 from convscope.studies.exemplars import Exemplars
 from convscope.studies.health import Health
@@ -17,6 +19,8 @@ from convscope.techniques.activations import Activations
 from convscope.techniques.filters import Filters
 from convscope.techniques.gradient import Projection, Saliency
 from convscope.techniques.occlusion import OcclusionMap
+from convscope.techniques.sanity import SanityCheck
+from convscope.techniques.synthesis import ClassModel
 
 
 @singledispatch
@@ -71,6 +75,18 @@ def draw_saliency(result: Saliency) -> tuple[Panel, ...]:
 def draw_projection(result: Projection) -> tuple[Panel, ...]:
     """What was sent back to the pixels (Zeiler & Fergus 2014, figure 2; Springenberg et al. 2015, figure 3)."""
     return projection_panels(result)
+
+
+@draw.register
+def draw_sanity(result: SanityCheck) -> tuple[Panel, ...]:
+    """Maps as the network becomes random from the top down (Adebayo et al. 2018, figure 2)."""
+    return sanity_panels(result)
+
+
+@draw.register
+def draw_class_model(result: ClassModel) -> tuple[Panel, ...]:
+    """What a class or unit answers to most (Simonyan et al. 2014, figure 1)."""
+    return class_model_panels(result)
 
 
 def draw_picture(result: object) -> bytes:
