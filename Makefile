@@ -34,6 +34,7 @@ docs: setup system  ## the generated pages of docs/ and the pictures of the READ
 	$(BIN)/convscope demo --out demo --no-serve
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.rotation
+	$(BIN)/python -m docs.all_cnn
 
 setup: web
 

@@ -11,10 +11,12 @@ import torch
 
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
+from benchmarks.gradient import signalling
 from benchmarks.occlusion import hiding
 from benchmarks.opening import opening
 from benchmarks.page import showing
 from benchmarks.timing import interleaved
+from benchmarks.truth import truth
 
 
 def process(code: str) -> None:
@@ -95,4 +97,6 @@ if __name__ == "__main__":
     decoding()
     learning()
     hiding()
+    signalling()
+    truth()
     showing(5_000)  # of 50,000, which are made in minutes, it is `python -m benchmarks.page`

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convscope.techniques.gradient import deconvnet as deconvnet
     from convscope.techniques.gradient import guided_backprop as guided_backprop
     from convscope.techniques.gradient import saliency as saliency
+    from convscope.techniques.localisation import localise as localise
     from convscope.techniques.occlusion import occlusion as occlusion
     from convscope.techniques.sanity import sanity_check as sanity_check
     from convscope.techniques.synthesis import class_model as class_model
@@ -38,7 +39,7 @@ PUBLIC = {
     "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
     "occlusion": "techniques.occlusion", "open_atlas": "atlas", "saliency": "techniques.gradient",
     "deconvnet": "techniques.gradient", "guided_backprop": "techniques.gradient", "class_model": "techniques.synthesis",
-    "sanity_check": "techniques.sanity",
+    "sanity_check": "techniques.sanity", "localise": "techniques.localisation",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

@@ -16,6 +16,7 @@ from convscope.passes.build import build_atlas
 from convscope.store.opened import AtlasStore
 from convscope.studies.exemplars import Exemplars, exemplars
 from convscope.studies.health import Health, health
+from convscope.studies.projections import Projections, projections
 from convscope.studies.vitals import Vitals, kept_codes, vitals
 from convscope.watch import SILENT, Watch
 
@@ -56,6 +57,13 @@ class Atlas:
     def exemplars(self, address: str | Address, **options: Any) -> Exemplars:
         """The patches that excite a unit most, best first; k=9, directions=2. See convscope.studies.exemplars."""
         return exemplars(self.store, address, **options)
+
+    def projections(self, net: Net, address: str | Address, **options: Any) -> Projections:
+        """A unit's strongest patches with what a deconvnet sends back from each, or a page of a layer's units.
+
+        net: the one of the build; units=(), k=9, method="deconvnet". See convscope.studies.projections.
+        """
+        return projections(self.store, net, address, **options)
 
     def vitals(self, layer: str) -> Vitals:
         """How alive the units of a layer are: arrays over its units. See convscope.studies.vitals."""

@@ -5,10 +5,12 @@ from typing import Any
 
 from convscope.studies.exemplars import exemplars
 from convscope.studies.health import health
+from convscope.studies.projections import projections
 from convscope.studies.vitals import vitals
 from convscope.techniques.activations import activations
 from convscope.techniques.filters import filters
 from convscope.techniques.gradient import deconvnet, guided_backprop, saliency
+from convscope.techniques.localisation import localise
 from convscope.techniques.occlusion import occlusion
 from convscope.techniques.sanity import sanity_check
 from convscope.techniques.synthesis import class_model
@@ -16,6 +18,8 @@ from convscope.techniques.synthesis import class_model
 TECHNIQUES: Mapping[str, Callable[..., Any]] = {
     "activations": activations, "filters": filters, "occlusion": occlusion, "saliency": saliency,
     "deconvnet": deconvnet, "guided_backprop": guided_backprop, "class_model": class_model,
-    "sanity_check": sanity_check,
+    "sanity_check": sanity_check, "localise": localise,
 }  # fmt: skip
-STUDIES: Mapping[str, Callable[..., Any]] = {"exemplars": exemplars, "vitals": vitals, "health": health}
+STUDIES: Mapping[str, Callable[..., Any]] = {
+    "exemplars": exemplars, "projections": projections, "vitals": vitals, "health": health,
+}  # fmt: skip

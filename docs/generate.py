@@ -100,6 +100,7 @@ FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "activations-signed.jpg": ("activations", ("astronaut", "conv_stem"), {"units": (1, 3, 12, 21), "boost": 2}),
     "filters.png": ("filters", ("conv_stem",), {}),
     "occlusion-rocket.jpg": ("occlusion", ("rocket",), {"window": 48}),
+    "localise.jpg": ("localise", ("astronaut",), {"crops": 10, "blur": 2.0}),
     "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
 }
 # picture → study of the demo's atlas, its arguments

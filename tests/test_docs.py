@@ -30,12 +30,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TECHNIQUES = [f"docs/{name}.md" for name in ("techniques", "activations", "filters", "occlusion", "all-cnn")]
 STUDIES = ("docs/exemplars.md", "docs/vitals.md")
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/techniques.md", "docs/activations.md", "docs/filters.md", "docs/occlusion.md", *STUDIES]
-)
+@pytest.mark.parametrize("page", ["README.md", *TECHNIQUES, *STUDIES])
 def test_code_blocks_run(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

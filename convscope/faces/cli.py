@@ -128,34 +128,48 @@ def serve(
     run_server(opened, behind, note=note, host=host, port=port, browser=browser, say=words)
 
 
-def add_techniques() -> None:
-    """One command for each technique of the registry: convscope TECHNIQUE IMAGE LAYER --net …"""
-    from convscope.registry import TECHNIQUES
-
+def net_parameters(net: str | None) -> list[inspect.Parameter]:
+    """The options that open a network; net: its name where none is given."""
     kinds = {"net": NetName, "weights": Weights, "pretrained": Random, "device": DeviceName}
-    defaults: dict[str, Any] = {"net": "efficientnet-lite0", "weights": None, "pretrained": True, "device": None}
-    own = [
+    defaults: dict[str, Any] = {"net": net, "weights": None, "pretrained": True, "device": None}
+    return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
         for name, kind in kinds.items()
     ]
 
+
+def add_techniques() -> None:
+    """One command for each technique of the registry: convscope TECHNIQUE IMAGE LAYER --net …"""
+    from convscope.registry import TECHNIQUES
+
     def opened(values: dict[str, Any]) -> tuple[Any, ...]:
         return (open_net(values["net"], values["weights"], values["pretrained"], values["device"]),)
 
+    own = net_parameters("efficientnet-lite0")
     for name, technique in TECHNIQUES.items():
         app.command(command_of(technique, 1, own, opened, print_table), name=name.replace("_", "-"))
 
 
 def add_studies() -> None:
-    """One command for each study of the registry: convscope STUDY ATLAS …"""
+    """One command for each study of the registry: convscope STUDY ATLAS …, with --net where it asks the network too."""
     from convscope.registry import STUDIES
     from convscope.store.opened import AtlasStore
 
+    def opened(values: dict[str, Any]) -> tuple[Any, ...]:
+        return (AtlasStore(values["atlas"]),)
+
+    def with_net(values: dict[str, Any]) -> tuple[Any, ...]:
+        store = AtlasStore(values["atlas"])
+        net = open_net(values["net"], values["weights"], values["pretrained"], values["device"])
+        return store, net
+
     atlas = inspect.Parameter("atlas", inspect.Parameter.POSITIONAL_ONLY, annotation=Path)
     for name, study in STUDIES.items():
-        app.command(
-            command_of(study, 1, [atlas], lambda values: (AtlasStore(values["atlas"]),), print_table), name=name
-        )
+        if "net" in inspect.signature(study).parameters:
+            command = command_of(study, 2, [atlas, *net_parameters("efficientnet-lite0")], with_net, print_table)
+        else:
+            command = command_of(study, 1, [atlas], opened, print_table)
+        app.command(command, name=name)
 
 
 @app.command

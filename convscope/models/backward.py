@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx
 
 from convscope.errors import NoRule
-from convscope.models.graph import operator_name
+from convscope.models.graph import DETACH, operator_name
 from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.normalisation import find_response_norms
@@ -39,7 +39,11 @@ class Backward:
 
     def __init__(self, net: Net, layer: Layer, rule: Rule = "gradient") -> None:
         self.net, self.layer, self.rule = net, layer, rule
-        self.steps = Steps(net, {layer.node}, differentiable=True)
+        with torch.inference_mode(False):  # folded weights that a gradient can be taken through
+            self.steps = Steps(net, {layer.node}, differentiable=True)
+        for step in self.steps.all:
+            if step.node.target is DETACH:  # as in Net.outputs
+                step.operator = unchanged
         nodes, moving = [step.node for step in self.steps.all], net.graph.from_pixels
         self.rectifiers = tuple(find_rectifiers(nodes, moving))
         if rule != "gradient":
@@ -73,7 +77,7 @@ class Backward:
 
         starts: from the layer's value (N×C×H×W or N×C) to what is sent back from it, each of the value's shape.
         """
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             given = pixels.detach().clone().requires_grad_()
             value = self.forward(self.prepare(given))
         sent = list(starts(value.detach()))
@@ -81,7 +85,8 @@ class Backward:
             signal = None
             if value.requires_grad:  # what is counted or compared has no gradient
                 more = place < len(sent) - 1
-                (signal,) = torch.autograd.grad(value, given, start, retain_graph=more, allow_unused=True)
+                with torch.inference_mode(False):
+                    (signal,) = torch.autograd.grad(value, given, start, retain_graph=more, allow_unused=True)
             yield torch.zeros_like(given) if signal is None else signal
 
 
@@ -144,6 +149,11 @@ def refuse_unruled(net: Net, rule: Rule, unruled: Sequence[fx.Node]) -> None:
     )
 
 
+def unchanged(value: Tensor) -> Tensor:
+    """What a detach does for signals."""
+    return value
+
+
 class Swapped:
     """A rectifier with another way back: forwards it is the operator that it was.
 
@@ -154,8 +164,9 @@ class Swapped:
         self.operator, self.rule = step.operator, rule
         source = rectified(step.node)
         self.place = next(place for place, one in enumerate(step.arguments) if one is source)
-        self.ceiling, self.leaks = None if starts else ceiling(step.node), leaks(step.node)
+        self.ceiling = None if starts else ceiling(step.node)
         self.changes = step.operator in CHANGING  # its argument, in place
+        self.keeps_given = leaks(step.node) or operator_name(step.node) == "mul"  # sums overwrite a product
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Tensor:
         """What the rectifier gives."""
@@ -174,7 +185,7 @@ class SwappedFunction(torch.autograd.Function):
         if swapped.changes:
             context.mark_dirty(given)
         if swapped.rule == "guided":
-            context.save_for_backward(given if swapped.leaks else value)
+            context.save_for_backward(given if swapped.keeps_given else value)
         return value
 
     @staticmethod

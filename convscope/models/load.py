@@ -23,8 +23,9 @@ def load(
     """A network by name, with the preprocessing and labels that belong to its weights.
 
     name: "efficientnet-lite0" (bundled, no download; also -lite1, -lite2), "torchvision:resnet50",
-    "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", or "package.module:factory" of your own, for which
-    mean, std, size and labels may be given as for Net. weights: a .safetensors or .pth file to take instead.
+    "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", "all-cnn-c" (without weights: weights=FILE or
+    pretrained=False), or "package.module:factory" of your own. mean, std, size and labels are as for Net.
+    weights: a .safetensors or .pth file to take instead.
     pretrained=False: random weights, the same each time. Raises UnknownNet, BadWeights, UnsuitableNet.
     """
     with torch.random.fork_rng(devices=[]):  # the same random weights each time, and the caller's dice untouched

@@ -11,7 +11,7 @@ GATES = ("gt", "ge", "le", "lt")
 
 
 def is_rectifier(node: fx.Node) -> bool:
-    """ReLU, ReLU6 (hardtanh from 0), clamp from 0, leaky ReLU, PReLU, maximum(x, 0), x·(x>0), where(x>0, x, 0)."""
+    """ReLU, ReLU6, clamp or hardtanh from 0, leaky ReLU, PReLU, maximum(x, 0), x·(x>0), where or masked_fill to 0."""
     name = operator_name(node)
     if name in ALWAYS:
         return True
@@ -22,10 +22,12 @@ def is_rectifier(node: fx.Node) -> bool:
         if name == "hardtanh":
             low, high = argument(node, 1, "min_val", -1), argument(node, 2, "max_val", 1)
         return is_number(low, 0) and (high is None or (isinstance(high, int | float) and high > 0))
-    if name == "maximum":
+    if name in ("maximum", "fmax"):
         return any(is_zero(source) for source in node.args)
     if name == "mul":
         return is_gate(node.args[0], node.args[1]) or is_gate(node.args[1], node.args[0])
+    if name == "masked_fill":
+        return is_gate(node.args[0], node.args[1], ("le", "lt")) and is_zero(node.args[2])
     if name == "where" and len(node.args) == 3:
         if is_zero(node.args[1]):  # where(x <= 0, 0, x)
             return is_gate(node.args[2], node.args[0], ("le", "lt"))
@@ -37,7 +39,7 @@ def rectified(node: fx.Node) -> fx.Node:
     """What a rectifier rectifies: of all that it reads the value that is neither 0 nor made of the others."""
     sources = [one for one in node.all_input_nodes if not is_zero(one)]
     name = operator_name(node)
-    if name in ("mul", "where"):
+    if name in ("mul", "where", "masked_fill"):
         gates = [one for one in sources if any(is_gate(other, one, GATES) for other in sources)]
         sources = [one for one in sources if one not in gates]
     return sources[0]
@@ -79,7 +81,7 @@ def is_zero(value: Any) -> bool:
 
 def is_gate(value: Any, gate: Any, names: tuple[str, ...] = ("gt", "ge")) -> bool:
     """Whether `gate` is (value > 0), possibly cast to a number."""
-    while isinstance(gate, fx.Node) and operator_name(gate) in ("_to_copy", "to", "type_as", "clone"):
+    while isinstance(gate, fx.Node) and operator_name(gate) in ("_to_copy", "to", "type_as", "clone", "detach"):
         gate = gate.args[0]
     if not isinstance(gate, fx.Node) or operator_name(gate) not in names:
         return False

@@ -21,12 +21,13 @@ class Start:
     layer: Layer
     unit: int | None = None  # None: the one with the greatest sum over its map
     place: Place | None = None  # None: of a unit the strongest place; without a unit the whole map
+    whole: bool = False  # the whole map of the unit that was found
 
     def found(self, value: Tensor) -> "Start":
         """With unit and place as they are on an image; value: of the layer, C×H×W or C."""
         if self.unit is None:
-            return replace(self, unit=int(value.reshape(len(value), -1).sum(1).argmax()))
-        if self.place is None and value.ndim == 3:
+            return replace(self, unit=int(value.reshape(len(value), -1).sum(1).argmax()), whole=self.place is None)
+        if self.place is None and value.ndim == 3 and not self.whole:
             return replace(self, place=Place(*divmod(int(value[self.unit].argmax()), value.shape[2])))
         return self
 
@@ -73,7 +74,7 @@ def find_start(net: Net, target: object) -> Start:
         if address is not None and address.layer != OUTPUT:
             layer, unit, place = net.locate(address)
             if layer.node is not net.graph.scores:
-                return Start(layer, unit, place)
+                return Start(layer, unit, place if layer.spatial else None)
             if unit is None:
                 raise BadAddress(f"{target} is the output", 'name one of its classes: 259, "pomeranian", "class:259"')
             target = unit

@@ -11,18 +11,29 @@ from torch import Tensor, fx
 
 from convscope.models.graph import operator_name
 from convscope.models.layers import SMOOTH
-from convscope.models.rectifiers import ceiling, is_rectifier
+from convscope.models.rectifiers import ceiling, is_rectifier, rectified
 
-BOUNDED = frozenset(["sigmoid", "hardsigmoid", "hardtanh", "clamp", "tanh", "relu6", "softmax", "_softmax"])
-BENT = frozenset([*SMOOTH, *BOUNDED, "abs", "exp", "erf", "sign", "sin", "cos", "expm1", "log1p", "heaviside"])
+BOUNDED = frozenset(
+    ["sigmoid", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "tanh", "relu6", "softmax", "_softmax"]
+)
+BENT = frozenset(
+    [
+        *SMOOTH, *BOUNDED, "abs", "exp", "erf", "sign", "sin", "cos", "expm1", "log1p", "heaviside", "hardshrink",
+        "softshrink", "clamp_max", "logaddexp",
+    ]
+)  # fmt: skip
+COMPARED = frozenset(["gt", "ge", "lt", "le", "logical_not", "bitwise_not"])
 CHAIN = frozenset(  # element by element, or only another shape
     [
         "add", "sub", "rsub", "mul", "div", "neg", "clone", "_to_copy", "to", "type_as", "contiguous", "alias",
-        "view", "_unsafe_view", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "permute", "transpose",
+        "detach", "view", "_unsafe_view", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "permute",
+        "transpose",
     ]
 )  # fmt: skip
 PARTS = frozenset(["getitem", "split", "split_with_sizes", "chunk", "slice", "select"])
-JOINS = ("mul", "div", "maximum", "minimum", "where", "addcmul")
+SHAPED = ("expand_as", "view_as", "type_as")
+GREATEST = ("maximum", "minimum", "fmax", "fmin")
+JOINS = ("mul", "div", *GREATEST, "where", "masked_fill", "addcmul")
 
 
 def find_gates(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> set[fx.Node]:
@@ -38,8 +49,8 @@ def find_gates(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> set[fx.N
 
     def only_scaled(user: fx.Node, node: fx.Node, made: set[fx.Node]) -> bool:
         name = operator_name(user)
-        others = [one for one in user.all_input_nodes if one is not node and one in moving]
-        if name == "mul" and others:
+        others = [one for one in tensors(user, moving) if one is not node]
+        if others and (name == "mul" or (name == "div" and user.args[0] is not node)):
             return not any(roots(one, moving) & made for one in others)
         return name in CHAIN | PARTS and not others and scales(user, made)
 
@@ -48,9 +59,16 @@ def find_gates(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> set[fx.N
         for node in nodes
         if node in moving
         and operator_name(node) in BOUNDED
-        and (not is_rectifier(node) or ceiling(node) is not None)
+        and (not is_rectifier(node) or is_share(node))
         and scales(node, roots(node, moving))
     }
+
+
+def is_share(node: fx.Node) -> bool:
+    """Whether a rectifier gives shares, as clamp(x, 0, 1) and relu6(x + 3) of a hard sigmoid do, and no activations."""
+    source = rectified(node)
+    moved = operator_name(source) in ("add", "sub", "rsub") and any(isinstance(one, int | float) for one in source.args)
+    return ceiling(node) == 1 or (ceiling(node) is not None and moved)
 
 
 def find_unruled(nodes: Sequence[fx.Node], moving: frozenset[fx.Node], last: fx.Node) -> list[fx.Node]:
@@ -70,12 +88,17 @@ def find_unruled(nodes: Sequence[fx.Node], moving: frozenset[fx.Node], last: fx.
 
 
 def is_made_by_hand(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
-    """Whether a node joins a value with a bent version of the same value: x·relu6(x + 3)/6, or max(x, 0.1·x)."""
-    parts = [one for one in node.all_input_nodes if one in moving and is_float(one)]
-    bends = operator_name(node) in ("maximum", "minimum", "where")
+    """Whether a node joins a value with a bent version of the same value: x·relu6(x + 3)/6, max(x, 0.1·x), x·(x>1).
+
+    The greater of a value and a constant tensor is one too: nobody knows here whether that tensor is 0.
+    """
+    parts = tensors(node, moving)
+    bends = operator_name(node) not in ("mul", "div", "addcmul")
+    if operator_name(node) in GREATEST and len(parts) == 1:
+        return True
     for one in parts:
         for other in parts:
-            shared = one is not other and roots(one, moving, BENT) & roots(other, moving, frozenset())
+            shared = one is not other and roots(one, moving, BENT | COMPARED) & roots(other, moving, frozenset())
             if shared and (bends or is_bent(one, shared, moving)):
                 return True
     return False
@@ -87,7 +110,7 @@ def roots(node: fx.Node, moving: frozenset[fx.Node], through: frozenset[str] = B
     while operator_name(node) in CHAIN | through or is_rectifier(node):
         if is_rectifier(node) and not through:
             break
-        sources = [one for one in node.all_input_nodes if one in moving]
+        sources = tensors(node, moving)
         if len(sources) != 1:
             break
         node = sources[0]
@@ -98,13 +121,13 @@ def roots(node: fx.Node, moving: frozenset[fx.Node], through: frozenset[str] = B
 def is_bent(node: fx.Node, ends: set[fx.Node], moving: frozenset[fx.Node]) -> bool:
     """Whether something bent lies between a node and the values that it is made of."""
     while node not in ends:
-        if operator_name(node) in BENT or is_rectifier(node):
+        if operator_name(node) in BENT | COMPARED or is_rectifier(node):
             return True
-        node = next(one for one in node.all_input_nodes if one in moving)
+        node = tensors(node, moving)[0]
     return False
 
 
-def is_float(node: fx.Node) -> bool:
-    """Whether a node's value is a tensor of floating-point numbers."""
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.is_floating_point()
+def tensors(node: fx.Node, moving: frozenset[fx.Node]) -> list[fx.Node]:
+    """The tensors that a node reads and that depend on the image, without those of which it reads the shape alone."""
+    read = node.all_input_nodes[:1] if operator_name(node) in SHAPED else node.all_input_nodes
+    return [one for one in read if one in moving and isinstance(one.meta.get("val"), Tensor | tuple | list)]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from convscope.errors import UnknownNet
+from convscope.models import all_cnn
 from convscope.models.labels import Labels, imagenet_labels
 from convscope.models.preprocess import Interpolation, Preprocess
 from convscope.models.weights import fit_weights, read_weights
@@ -19,9 +20,10 @@ LITE = {
     "efficientnet-lite1": (240, 0.882),
     "efficientnet-lite2": (260, 0.89),
 }
+BARE = {"all-cnn-c": (all_cnn.AllCNN, all_cnn.SIZE)}  # networks of papers, without weights
 FORMS = (
-    f'bundled: {", ".join(LITE)}; "torchvision:resnet50", "torchvision:alexnet@IMAGENET1K_V1", '
-    '"timm:convnext_tiny", "package.module:factory"'
+    f"bundled: {', '.join(LITE)}; without weights: {', '.join(BARE)}; "
+    '"torchvision:resnet50", "torchvision:alexnet@IMAGENET1K_V1", "timm:convnext_tiny", "package.module:factory"'
 )
 
 
@@ -40,6 +42,8 @@ def find_entry(name: str, weights: str | Path | None, pretrained: bool) -> Entry
     own = pretrained and weights is None
     if name in LITE:
         entry = lite(name, own)
+    elif name in BARE:
+        entry = bare(name, own)
     elif source == "torchvision" and colon:
         entry = torchvision_net(rest, own)
     elif source == "timm" and colon:
@@ -47,11 +51,22 @@ def find_entry(name: str, weights: str | Path | None, pretrained: bool) -> Entry
     elif colon and "." in f"{source}.":
         entry = factory(name)
     else:
-        near = get_close_matches(name.lower(), LITE, n=1, cutoff=0.5)
+        near = get_close_matches(name.lower(), (*LITE, *BARE), n=1, cutoff=0.5)
         raise UnknownNet(f"there is no network {name!r}", f"did you mean {near[0]!r}?" if near else FORMS)
     if weights is not None:
         fit_weights(entry.module, read_weights(weights), Path(weights).name)
     return entry
+
+
+def bare(name: str, own: bool) -> Entry:
+    """A network of a paper that nobody has weights of: of your own, or random."""
+    if own:
+        raise UnknownNet(
+            f"{name} has no weights of its own",
+            "weights=FILE (--weights) takes yours, pretrained=False (--no-pretrained) random ones",
+        )
+    make, size = BARE[name]
+    return Entry(make().eval(), Preprocess(size), None)
 
 
 def lite(name: str, own: bool) -> Entry:

@@ -8,16 +8,20 @@ from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
 from convscope.render.gradient import projection_panels, saliency_panels
+from convscope.render.localisation import localisation_panels
 from convscope.render.occlusion import occlusion_panels
+from convscope.render.projections import projection_tiles
 from convscope.render.sanity import sanity_panels
 from convscope.render.synthesis import class_model_panels
 from convscope.render.vitals import health_panels, vitals_panels
 from convscope.studies.exemplars import Exemplars
 from convscope.studies.health import Health
+from convscope.studies.projections import Projections
 from convscope.studies.vitals import Vitals
 from convscope.techniques.activations import Activations
 from convscope.techniques.filters import Filters
 from convscope.techniques.gradient import Projection, Saliency
+from convscope.techniques.localisation import Localisation
 from convscope.techniques.occlusion import OcclusionMap
 from convscope.techniques.sanity import SanityCheck
 from convscope.techniques.synthesis import ClassModel
@@ -33,6 +37,12 @@ def draw(result: object) -> tuple[Panel, ...]:
 def draw_exemplars(result: Exemplars) -> tuple[Panel, ...]:
     """The R-CNN picture of one unit (Girshick et al. 2014, figure 4), with its middle and its control."""
     return (unit_tiles(result),)
+
+
+@draw.register
+def draw_projections(result: Projections) -> tuple[Panel, ...]:
+    """Patches beside what is sent back from them (Zeiler & Fergus 2014, figure 2)."""
+    return projection_tiles(result)
 
 
 @draw.register
@@ -81,6 +91,12 @@ def draw_projection(result: Projection) -> tuple[Panel, ...]:
 def draw_sanity(result: SanityCheck) -> tuple[Panel, ...]:
     """Maps as the network becomes random from the top down (Adebayo et al. 2018, figure 2)."""
     return sanity_panels(result)
+
+
+@draw.register
+def draw_localisation(result: Localisation) -> tuple[Panel, ...]:
+    """Where the object is: saliency, seeds and what is cut out (Simonyan et al. 2014, figure 3)."""
+    return localisation_panels(result)
 
 
 @draw.register

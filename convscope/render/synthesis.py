@@ -7,7 +7,7 @@ import numpy as np
 from convscope.models.address import OUTPUT, Address
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
-from convscope.render.panels import Curve, Tiles
+from convscope.render.panels import Curve, Series, Tiles
 from convscope.techniques.synthesis import ClassModel
 
 ACROSS, SIDE, SINGLE = 4, 200.0, 320.0  # images in a row; CSS px of one of several, and of a single one

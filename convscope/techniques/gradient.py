@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
@@ -24,9 +23,9 @@ from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.models.starts import Start, address_of, find_starts, title_of
 from convscope.models.targets import Target, is_several
+from convscope.models.ten_crops import mean_over_crops
 from convscope.technique import SILENT, Result, Watch, checked
 
-ENLARGED = 8 / 7  # of the input's sides, from which ten crops are taken: 256 px of 224
 Image = Annotated[ImageLike, SkipValidation, Field(description="an image file")]  # net.prepare says what is wrong
 Goal = Annotated[
     Target,
@@ -200,24 +199,3 @@ def shared(net: Net, image: ImageLike, prepared: Prepared, sent: Sent) -> dict[s
         "input_boxes": boxes,
         "prepared": prepared,
     }
-
-
-def mean_over_crops(net: Net, pixels: Tensor, starts: tuple[Start, ...]) -> Tensor:
-    """The mean of the maps of ten crops of the enlarged image, each where it lies, brought back to the input's size.
-
-    Corners and centre, and the same mirrored. A unit without a place starts at its strongest place in each.
-    """
-    height, width = pixels.shape[2:]
-    tall, wide = round(height * ENLARGED), round(width * ENLARGED)
-    large = F.interpolate(pixels, (tall, wide), mode="bicubic", align_corners=False).clamp(0, 1)
-    loose = [Start(one.layer, one.unit) if one.place else one for one in starts]
-    total, count = torch.zeros(len(starts), tall, wide), torch.zeros(tall, wide)
-    bottom, right = tall - height, wide - width
-    for top, left in ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)):
-        crop = large[:, :, top : top + height, left : left + width]
-        for given, back in ((crop, False), (crop.flip(3), True)):
-            maps = send_back(net, given, loose, "gradient").signals.abs().amax(1)
-            total[:, top : top + height, left : left + width] += maps.flip(2) if back else maps
-            count[top : top + height, left : left + width] += 1
-    mean: Tensor = total / count.clamp_min(1)
-    return F.interpolate(mean[None], (height, width), mode="area")[0]

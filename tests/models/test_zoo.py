@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import convscope
+from convscope.models.all_cnn import AllCNN
 from tests.nets import small_classifier
 
 FACTORY = "tests.nets:small_classifier"
@@ -116,6 +117,8 @@ def test_broken_files_are_refused_in_words(tmp_path: Path, name: str, content: b
     ("name", "words"),
     [
         ("efficientnet-lite9", "did you mean 'efficientnet-lite"),
+        ("all-cnn", "did you mean 'all-cnn-c'"),
+        ("nothing", "without weights: all-cnn-c"),
         ("torchvision:resnet51", "did you mean resnet5"),
         ("torchvision:resnet50@V7", "choose from IMAGENET1K_V1"),
         ("torchvision:fcn_resnet50", "resnet50"),
@@ -128,6 +131,30 @@ def test_unknown_networks_come_with_a_hint(name: str, words: str) -> None:
     with pytest.raises(convscope.UnknownNet) as caught:
         convscope.load(name)
     assert words in caught.value.hint
+
+
+def test_all_cnn_is_the_papers_network_without_weights(tmp_path: Path) -> None:
+    net = convscope.load("all-cnn-c", pretrained=False)
+    assert (net.name, net.size, net.classes) == ("all-cnn-c (random weights)", (32, 32), 10)
+    shapes = [tuple(net.layer(f"relu{number}").shape) for number in range(1, 10)]
+    assert shapes == [(96, 32, 32)] * 2 + [(96, 16, 16)] + [(192, 16, 16)] * 2 + [(192, 8, 8)] + [(192, 6, 6)] * 2 + [
+        (10, 6, 6)
+    ]
+    assert 1.3e6 < sum(value.numel() for value in AllCNN().parameters()) < 1.4e6  # as the paper counts
+    with pytest.raises(convscope.UnknownNet) as caught:
+        convscope.load("all-cnn-c")
+    assert caught.value.problem == "all-cnn-c has no weights of its own"
+    assert "pretrained=False (--no-pretrained)" in caught.value.hint
+    trained = AllCNN()
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    x = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(convscope.load("all-cnn-c", weights=tmp_path / "w.pth").scores(x), trained.eval()(x))
+
+
+def test_all_cnn_has_any_number_of_classes_and_units() -> None:
+    narrow = AllCNN(classes=3, width=1 / 6)
+    assert [part.out_channels for part in narrow if isinstance(part, torch.nn.Conv2d)] == [16] * 3 + [32] * 5 + [3]
+    assert narrow(torch.rand(2, 3, 9, 12)).shape == (2, 3)
 
 
 def test_labels_and_preprocessing_come_with_torchvision_names() -> None:
