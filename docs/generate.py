@@ -45,8 +45,10 @@ def technique_pictures() -> None:
     net = load("efficientnet-lite0")
     photos = {photo.stem: photo for photo in demo_photos()}
     for name, (technique, arguments, options) in FIGURES.items():
-        result = TECHNIQUES[technique](net, *(photos.get(argument, argument) for argument in arguments), **options)
-        save_picture(compose(draw(result), "", scale=1.5 if technique == "occlusion" else 2.0), name)
+        result = TECHNIQUES[technique](
+            net, *(photos.get(one, one) if isinstance(one, str) else one for one in arguments), **options
+        )
+        save_picture(compose(draw(result), "", scale=SCALES.get(technique, 2.0)), name)
 
 
 def save_picture(png: bytes, name: str, quality: int = 60) -> None:
@@ -61,16 +63,17 @@ def pictures(demo: Path) -> None:
     """The figures of README and docs, from the demo: the page as a browser shows it, classes and studies as drawn."""
     from playwright.sync_api import sync_playwright
 
-    from convscope import open_atlas
+    from convscope import load, open_atlas
     from convscope.render.draw import draw
     from convscope.render.exemplars import exemplar_tiles
     from convscope.render.figure import compose
 
-    atlas = open_atlas(demo / "atlas")
+    atlas, net = open_atlas(demo / "atlas"), load("efficientnet-lite0")
     picture = compose([exemplar_tiles([atlas.exemplars(f"class:{name}", k=9) for name in CLASSES])], "", scale=1.5)
     save_picture(picture, "classes.jpg", quality=88)
     for name, (study, arguments) in STUDY_FIGURES.items():
-        save_picture(compose(draw(getattr(atlas, study)(*arguments)), "", scale=1.5), name)
+        asked = (net, *arguments) if study == "projections" else arguments
+        save_picture(compose(draw(getattr(atlas, study)(*asked)), "", scale=1.5), name)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
@@ -94,22 +97,32 @@ PAGES = {
     "page-image": "#/image?image=79&layer=blocks.2.0.bn1&unit=20",
 }
 # picture → technique, its arguments after the net (a photo by its name), its options
-FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+FIGURES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
     "activations.jpg": ("activations", ("chelsea", "bn1"), {}),
     "activations-deep.png": ("activations", ("chelsea", "bn2"), {"order": "strength"}),
     "activations-signed.jpg": ("activations", ("astronaut", "conv_stem"), {"units": (1, 3, 12, 21), "boost": 2}),
     "filters.png": ("filters", ("conv_stem",), {}),
+    "saliency.jpg": ("saliency", ("chelsea",), {}),
+    "guided.jpg": (
+        "guided_backprop",
+        ("chelsea", ("Egyptian cat", "blocks.3.0.bn1:11", "blocks.5.0.bn1:527")),
+        {},
+    ),
+    "sanity.jpg": ("sanity_check", ("chelsea",), {}),
+    "class-models.jpg": ("class_model", (("flamingo", "tiger cat", "fire engine", "blocks.4.0.bn1:20"),), {}),
     "occlusion-rocket.jpg": ("occlusion", ("rocket",), {"window": 48}),
     "localise.jpg": ("localise", ("astronaut",), {"crops": 10, "blur": 2.0}),
     "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
 }
-# picture → study of the demo's atlas, its arguments
+# picture → study of the demo's atlas, its arguments (after the net, where it asks one)
 STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "projections.jpg": ("projections", ("blocks.4.0.bn1:20",)),
     "exemplars.jpg": ("exemplars", ("blocks.4.0.bn1:20",)),
     "vitals.png": ("vitals", ("blocks.4.0.bn1",)),
     "health.png": ("health", ()),
 }
 PICTURES = DOCS / "pictures"
+SCALES = {"occlusion": 1.5, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}
 
 if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")

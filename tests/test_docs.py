@@ -30,7 +30,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-TECHNIQUES = [f"docs/{name}.md" for name in ("techniques", "activations", "filters", "occlusion", "all-cnn")]
+TECHNIQUES = [
+    f"docs/{name}.md" for name in ("techniques", "activations", "filters", "occlusion", "gradient", "all-cnn")
+]
 STUDIES = ("docs/exemplars.md", "docs/vitals.md")
 
 

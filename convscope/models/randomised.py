@@ -3,6 +3,7 @@
 Adebayo et al. 2018, Sanity Checks for Saliency Maps, section 3 (arXiv:1810.03292): randomisation cascades downwards.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ WEIGHTED = frozenset(["conv2d", "conv_transpose2d", "linear", "addmm"])
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """A layer with weights: a convolution or linear layer, and the BatchNorms that read it."""
+    """A layer with weights: a convolution or linear layer and the BatchNorms that read it, or another BatchNorm."""
 
     name: str
     node: fx.Node
@@ -35,7 +36,8 @@ def weighted_layers(net: Net, last: fx.Node) -> tuple[Weighted, ...]:
     names = {layer.node: layer.name for layer in reversed(net.layers)}
     found = []
     for node in reversed(graph.nodes):
-        if node in needed and operator_name(node) in WEIGHTED and keys_of(graph, node):
+        alone = node.target is NORM and operator_name(node.all_input_nodes[0]) not in WEIGHTED
+        if node in needed and (alone or operator_name(node) in WEIGHTED) and keys_of(graph, node):
             norms = tuple(user for user in node.users if user.target is NORM)
             found.append(Weighted(names.get(node, node.name), node, norms))
     return tuple(found)
@@ -66,7 +68,8 @@ def untrained(net: Net, node: fx.Node, seed: int) -> Mapping[str, Tensor]:
         if node.target is NORM:  # input, gain, shift, mean, variance
             found[key] = torch.ones_like(old) if place in (1, 4) else torch.zeros_like(old)
         elif old.ndim > 1:
-            random = torch.Generator().manual_seed((seed + sum(key.encode()) * 1_000_003 + len(key)) % 2**63)
+            digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+            random = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
             fan = math.prod(old.shape[1:])
             found[key] = (torch.randn(old.shape, generator=random) * math.sqrt(2 / fan)).to(old)
         else:

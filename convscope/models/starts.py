@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from convscope.arrays import Place
-from convscope.errors import BadAddress
+from convscope.errors import BadAddress, UnreadableImage
 from convscope.models.address import OUTPUT, Address
 from convscope.models.layers import Layer
 from convscope.models.net import Net
+from convscope.models.prepared import ImageLike, Prepared
 from convscope.models.targets import Target, is_several, plain, target_class
 
 
@@ -46,6 +47,16 @@ class Start:
     def address(self) -> str:
         """layer:unit@row,column, as far as it is known."""
         return str(Address(self.layer.name, self.unit, self.place))
+
+
+def begin(net: Net, image: ImageLike, target: Target) -> tuple[Prepared, list[Start]]:
+    """The image as the net sees it, and where signals start. UnreadableImage where scores are no numbers."""
+    prepared = net.prepare(image)
+    with torch.no_grad():
+        scores = net.scores(prepared.pixels)[0] if target is None else None
+    if scores is not None and not bool(scores.isfinite().all()):
+        raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
+    return prepared, find_starts(net, target, scores)
 
 
 def find_starts(net: Net, target: Target, scores: Tensor | None = None) -> list[Start]:
