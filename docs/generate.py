@@ -122,7 +122,7 @@ STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "health.png": ("health", ()),
 }
 PICTURES = DOCS / "pictures"
-SCALES = {"occlusion": 1.5, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}
+SCALES = {"occlusion": 1.3, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}
 
 if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")

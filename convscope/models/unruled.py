@@ -33,6 +33,7 @@ CHAIN = frozenset(  # element by element, or only another shape
 PARTS = frozenset(["getitem", "split", "split_with_sizes", "chunk", "slice", "select"])
 SHAPED = ("expand_as", "view_as", "type_as")
 GREATEST = ("maximum", "minimum", "fmax", "fmin")
+PROBABILITIES = ("softmax", "_softmax", "sigmoid")
 JOINS = ("mul", "div", *GREATEST, "where", "masked_fill", "addcmul")
 
 
@@ -74,14 +75,14 @@ def is_share(node: fx.Node) -> bool:
 def find_unruled(nodes: Sequence[fx.Node], moving: frozenset[fx.Node], last: fx.Node) -> list[fx.Node]:
     """The activations without a rule, in order, and rectifiers made by hand that nobody can tell from others.
 
-    last: where signals start; a softmax that gives it is left behind by the true gradient.
+    last: where signals start; a softmax or sigmoid that makes probabilities there is left by the true gradient.
     """
     gates = find_gates(nodes, moving)
     found = []
     for node in nodes:
-        if node not in moving or node in gates or is_rectifier(node) or node is last:
-            continue
         name = operator_name(node)
+        if node not in moving or node in gates or is_rectifier(node) or (node is last and name in PROBABILITIES):
+            continue
         if name in BENT or (name in JOINS and is_made_by_hand(node, moving)):
             found.append(node)
     return found

@@ -7,7 +7,7 @@ from convscope.render.activations import activation_panels
 from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
-from convscope.render.gradient import projection_panels, saliency_panels
+from convscope.render.gradient import map_projection, projection_panels, saliency_panels
 from convscope.render.localisation import localisation_panels
 from convscope.render.occlusion import occlusion_panels
 from convscope.render.projections import projection_tiles
@@ -72,7 +72,7 @@ def draw_activations(result: Activations) -> tuple[Panel, ...]:
 @draw.register
 def draw_occlusion(result: OcclusionMap) -> tuple[Panel, ...]:
     """What the answer rests on: maps of every position of the occluder (Zeiler & Fergus 2014, figure 7)."""
-    return occlusion_panels(result)
+    return (*occlusion_panels(result), *map_projection(result))
 
 
 @draw.register

@@ -14,6 +14,7 @@ from convscope.render.figure import Panel, Tile, TileRow
 from convscope.render.panels import Scale, Tiles
 from convscope.render.pixels import Limits, Pixels, Values
 from convscope.techniques.gradient import Projection, Saliency
+from convscope.techniques.occlusion import OcclusionMap
 
 SIDE, SEVERAL = 232.0, 168.0  # CSS px of a tile: of one target; of several
 DRAWN = 12  # targets at most
@@ -77,6 +78,23 @@ def projection_panels(result: Projection) -> tuple[Panel, ...]:
     )
     who = result.address if len(rows) == 1 else f"{len(rows)} targets"
     return (Tiles(f"{who}: {result.method}", tuple(rows), caption, side, "", smooth=True),)
+
+
+def map_projection(result: OcclusionMap) -> tuple[Panel, ...]:
+    """What is sent back from the whole map of the unit that an occlusion followed; nothing where it has no rule."""
+    if result.projection is None:
+        return ()
+    layer, unit = result.strongest.rsplit(":", 1)
+    whole = Box(0, 0, *result.pixels.shape[1:])
+    tiles = [Tile(pixels.to_bytes(result.pixels.numpy().transpose(1, 2, 0)), footer="the image")]
+    for method, signal in zip(METHODS, result.projection.double().numpy(), strict=True):
+        tiles.append(Tile(signal_picture(signal, whole), footer=method))
+    caption = (
+        f"What reaches unit {unit} of {layer}, the strongest of its layer on this image: its whole map sent back to "
+        "the pixels (Zeiler & Fergus 2014, figure 7 c). Without max pools a deconvnet shows every image the same. "
+        f"Mid-grey is 0, the colours end at the {QUANTILE:.1%} quantile of each one's size."
+    )
+    return (Tiles(f"unit {unit} of {layer}", (TileRow("", "", tuple(tiles)),), caption, SEVERAL, ""),)
 
 
 def flat(values: Tensor, axes: int) -> Values:

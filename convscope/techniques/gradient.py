@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box
-from convscope.errors import UnreadableImage
 from convscope.models.backward import Rule, Sent, send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
-from convscope.models.starts import Start, address_of, find_starts, title_of
+from convscope.models.starts import address_of, begin, title_of
 from convscope.models.targets import Target, is_several
 from convscope.models.ten_crops import mean_over_crops
 from convscope.technique import SILENT, Result, Watch, checked
@@ -126,11 +124,11 @@ def saliency(
 
     Works on every network. A list of targets gives a map for each. Raises UnreadableImage, BadAddress, UnknownLayer.
     """
-    prepared, starts = begun(net, image, target)
+    prepared, starts = begin(net, image, target)
     sent = send_back(net, prepared.pixels, starts, "gradient", watch)
     maps = sent.signals.abs().amax(1)
     if crops > 1:
-        maps = mean_over_crops(net, prepared.pixels, sent.starts)
+        maps = mean_over_crops(net, prepared.pixels, starts, sent.starts)
     single = not is_several(target)
     return Saliency(
         **shared(net, image, prepared, sent),
@@ -166,7 +164,7 @@ def guided_backprop(
 
 def projection(net: Net, image: ImageLike, target: Target, rule: Rule, watch: Watch) -> Projection:
     """The signals of a rule, as a result."""
-    prepared, starts = begun(net, image, target)
+    prepared, starts = begin(net, image, target)
     sent = send_back(net, prepared.pixels, starts, rule, watch)
     return Projection(
         method="deconvnet" if rule == "deconvnet" else "guided backprop",
@@ -174,16 +172,6 @@ def projection(net: Net, image: ImageLike, target: Target, rule: Rule, watch: Wa
         signal=sent.signals if is_several(target) else sent.signals[0],
         rectifiers=sent.rectifiers,
     )
-
-
-def begun(net: Net, image: ImageLike, target: Target) -> tuple[Prepared, list[Start]]:
-    """The image as the net sees it, and where signals start. UnreadableImage where scores are no numbers."""
-    prepared = net.prepare(image)
-    with torch.no_grad():
-        scores = net.scores(prepared.pixels)[0] if target is None else None
-    if scores is not None and not bool(scores.isfinite().all()):
-        raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
-    return prepared, find_starts(net, target, scores)
 
 
 def shared(net: Net, image: ImageLike, prepared: Prepared, sent: Sent) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def localise(
         Field(
             description="1: the image itself; 10: the mean over its corners and centre, enlarged by 8/7, and mirrored"
         ),
-    ] = 1,
+    ] = 10,
     foreground: Annotated[
         float, Field(gt=0, lt=1, description="quantile of the map above which pixels give the object's colours")
     ] = 0.95,
@@ -97,7 +97,7 @@ def localise(
     blur: Annotated[
         float,
         Field(ge=0, le=64, description="standard deviation of a Gaussian that smooths the map first, px; the paper: 0"),
-    ] = 0.0,
+    ] = 2.0,
     seed: Annotated[int, Field(ge=0, lt=2**31, description="of where the colour models begin")] = 0,
     watch: Annotated[Watch, SkipValidation] = SILENT,
 ) -> Localisation:
@@ -116,9 +116,12 @@ def localise(
         scores = net.scores(prepared.pixels)[0]
     if not bool(scores.isfinite().all()):
         raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
-    sent = send_back(net, prepared.pixels, find_starts(net, target, scores), "gradient", watch)
+    asked = find_starts(net, target, scores)
+    sent = send_back(net, prepared.pixels, asked, "gradient", watch)
     (start,) = sent.starts
-    maps = sent.signals.abs().amax(1) if crops == 1 else mean_over_crops(net, prepared.pixels, sent.starts)
+    maps = sent.signals.abs().amax(1)
+    if crops > 1:
+        maps = mean_over_crops(net, prepared.pixels, asked, sent.starts)
     found = smoothed(maps[0], blur)
     if not bool(found.isfinite().all()):
         raise UnreadableImage("the gradient at this image is not finite", "check the network's weights, mean and std")

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from convscope.errors import UnreadableImage
+from convscope.errors import NoRule, UnreadableImage
+from convscope.models.backward import Rule, send_back
 from convscope.models.incremental.engine import Found, Incremental
 from convscope.models.incremental.plan import STEPS
+from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.occluders import Border, Fill, Occluder, make_occluder, positions, window_sides
 from convscope.models.prepared import ImageLike, name_of
+from convscope.models.starts import Start
 from convscope.models.targets import Target, followed_units, is_several, target_classes
 from convscope.technique import SILENT, Result, Watch, checked
 
@@ -57,6 +60,8 @@ class OcclusionMap(Result):
     lefts: Int[Tensor, " columns"] = field(repr=False)
     pixels: Float[Tensor, "3 height width"] = field(repr=False)  # the image as the net saw it, in [0, 1]
     occluder: Occluder = field(repr=False)
+    projection: Float[Tensor, "2 3 height width"] | None = field(default=None, repr=False)  # of the strongest map: by
+    # a deconvnet and by guided backprop, at pixels in [0, 1]; None where neither has a meaning
 
     @property
     def address(self) -> str:
@@ -251,8 +256,18 @@ def occlusion(
         lefts=torch.from_numpy(grid.lefts),
         pixels=pixels[0].float().cpu(),
         occluder=Occluder(occluder.pixels.cpu(), occluder.moves),
+        projection=projected(net, pixels, *followed[best]) if best else None,
     )
     return known.filled_by(engine.run(grid, occluder), pick, watch)
+
+
+def projected(net: Net, pixels: Float[Tensor, "1 3 height width"], layer: Layer, unit: int) -> Tensor | None:
+    """What deconvnet and guided backprop send back from a unit's map; None where activations are no rectifiers."""
+    start, rules = [Start(layer, unit, whole=True)], tuple[Rule, Rule](("deconvnet", "guided"))
+    try:
+        return torch.cat([send_back(net, pixels, start, rule).signals for rule in rules])
+    except NoRule:
+        return None
 
 
 def answers(scores: Float[Tensor, "n classes"]) -> dict[str, Tensor]:

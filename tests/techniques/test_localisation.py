@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import convscope
-from convscope import localise
 from convscope.arrays import Box
 from convscope.faces.demo import demo_photos
 from convscope.techniques.localisation import (
@@ -25,6 +25,7 @@ from convscope.techniques.localisation import (
 )
 from tests.nets import small_classifier
 
+localise = partial(convscope.localise, crops=1, blur=0)  # as in the paper
 SIZE, PLANTED = (48, 48), Box(10, 20, 26, 36)
 
 

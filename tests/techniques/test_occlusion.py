@@ -221,6 +221,19 @@ def test_scores_that_are_no_numbers() -> None:
         convscope.Net(broken, size=SIZE)
 
 
+def test_the_strongest_map_is_sent_back(net: convscope.Net) -> None:
+    found = hide(net)
+    layer = found.strongest.rsplit(":", 1)[0]
+    expected = [method(net, picture(), layer).signal for method in (convscope.deconvnet, convscope.guided_backprop)]
+    assert found.projection is not None
+    torch.testing.assert_close(found.projection, torch.stack(expected))
+    assert float(found.projection.abs().max()) > 0
+    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    without = hide(convscope.Net(smooth, size=SIZE))
+    assert without.projection is None
+    assert len(convscope.draw(found)) == len(convscope.draw(without)) + 1
+
+
 def test_no_trace_is_left() -> None:
     module = small_classifier().train()
     before = copy.deepcopy(module.state_dict())
