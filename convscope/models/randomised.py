@@ -39,7 +39,8 @@ def weighted_layers(net: Net, last: fx.Node) -> tuple[Weighted, ...]:
         alone = node.target is NORM and operator_name(node.all_input_nodes[0]) not in WEIGHTED
         if node in needed and (alone or operator_name(node) in WEIGHTED) and keys_of(graph, node):
             norms = tuple(user for user in node.users if user.target is NORM)
-            found.append(Weighted(names.get(node, node.name), node, norms))
+            value = next(iter(node.users)) if alone else node  # a BatchNorm gives a tuple
+            found.append(Weighted(names.get(value, node.name), node, norms))
     return tuple(found)
 
 

@@ -31,6 +31,9 @@ def one_unit(result: Projections) -> Tiles:
     found = result.rows[0]
     patches = tuple(Tile(seen(one.patch), one.value, footer=one.patch.label) for one in found)
     signals = tuple(Tile(picture(one)) for one in found)
+    if not found:
+        caption = f"{result.net}'s {result.address} is silent: none of {result.images:,} images excites it."
+        return Tiles(f"{result.address}, {NAMES[result.method]}", (), caption, SIDE, result.quantity)
     unit = result.unit_names[0] or f"unit {result.units[0]}"
     rows = (TileRow(unit, "strongest patches", patches), TileRow(NAMES[result.method], "", signals))
     caption = (

@@ -32,10 +32,13 @@ def map_tiles(result: SanityCheck) -> Tiles:
         rows.append(TileRow(TITLES[method], "", tuple(tiles)))
     sentences = " ".join(capital(result.verdict(method)) for method in result.methods)
     left_out = "".join(f" Left out: {reason}." for reason in result.refused)
+    more = f", then more from the top down, at last all {result.total} layers with weights"
+    if len(result.counts) == 1:
+        more = f", of {result.total} layers with weights"
     caption = (
         f"{result.net} on {result.image}: would the maps of {result.name} notice that the network is random (Adebayo "
-        f"et al. 2018)? Left the trained network; then the topmost layer, {result.layers[0]}, has random weights, then "
-        f"more from the top down, at last all {result.total} layers with weights. Below each map: how many layers are "
+        f"et al. 2018)? Left the trained network; then the topmost layer, {result.layers[0]}, has random weights"
+        f"{more}. Below each map: how many layers are "
         "random, and the rank correlation (Spearman, over the pixels) with the trained network's map. Magnitudes, the "
         f"greatest of the three colours; each map has its own scale, from 0 (black) to its {QUANTILE:.1%} quantile. "
         f"{sentences}{left_out}"

@@ -47,7 +47,9 @@ class Projections(Result):
     unit_names: tuple[str, ...]  # classes, where the layer is the output; else ""
     quantity: str  # what the values are: activation, or score (logit) of a class
     images: int  # how many images were looked at
-    rows: tuple[tuple[Projected, ...], ...] = field(repr=False)  # of each unit, the strongest patch first
+    rows: tuple[tuple[Projected, ...], ...] = field(
+        repr=False
+    )  # of each unit, the strongest first; none of a silent one
     cropped: bool  # whether signals were computed from crops; they are those of the whole images all the same
 
     @property
@@ -109,6 +111,10 @@ def projections(
     given = Address.parse(address)
     record = find_layer(store, given.layer)
     name, total = str(record["name"]), int(record["shape"][0])
+    if given.unit is not None and units:
+        raise BadOption(
+            f"{address} is one unit, and units={units} are those of a page", f"ask for {name!r}, or no units"
+        )
     if given.unit is not None:
         units = (find_unit(store, given)[1],)
     elif wrong := [unit for unit in units if not 0 <= unit < total]:
@@ -117,13 +123,14 @@ def projections(
         alive = store.of_layer(name, "strongest/values")[:, 0]
         units = tuple(int(unit) for unit in np.flatnonzero(alive > 0)[:PAGE]) or tuple(range(min(PAGE, total)))
     start, _ = store.followed[name]
-    found = [read_patches(store, "strongest", start + unit, k) for unit in units]
+    labels, output = store.manifest["net"]["labels"], name == store.manifest["net"]["output"]
+    kept = [read_patches(store, "strongest", start + unit, k) for unit in units]
+    found = [tuple(patch for patch in row if output or patch.value) for row in kept]  # 0: nothing excites it
     layer = net.layer(name)
     patches = Patches(net, layer, RULES[method])
     wanted = [Wanted(patch.row, unit, patch.place) for unit, row in zip(units, found, strict=True) for patch in row]
     values, signals = patches.signals(wanted, lambda row: pixels_of(store, row), watch)
     pairs = iter(zip(values.tolist(), signals, strict=True))
-    labels, output = store.manifest["net"]["labels"], name == store.manifest["net"]["output"]
     return Projections(
         net=net.name,
         layer=name,

@@ -6,21 +6,22 @@ deconvnet and guided backprop barely change: they recover the image.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
-from convscope.errors import BadOption, NoRule
+from convscope.errors import BadAddress, BadOption, NoRule
 from convscope.models.backward import Rule, send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.models.randomised import randomised, weighted_layers
-from convscope.models.starts import address_of, find_starts, title_of
-from convscope.models.targets import Single
+from convscope.models.starts import address_of, begin, title_of
+from convscope.models.targets import Single, is_several
 from convscope.technique import SILENT, Result, Watch, checked
 
 Method = Literal["saliency", "deconvnet", "guided_backprop"]
@@ -57,16 +58,24 @@ class SanityCheck(Result):
         row = self.spearman[self.methods.index(method)]
         first, last = float(row[0]), float(row[-1])
         name = method.replace("_", " ")
+        down = "all of it" if self.counts[-1] == self.total else f"all down to {self.layers[-1]}"
+        told = "it is flat" if np.isnan(last) else f"{last:.2f}"
+        further = f", with {down} {told}" if len(row) > 1 else ""
         top = f"with {self.layers[0]} random its map correlates {first:.2f} with before"
         if np.isnan(first):
             return f"{name}: one of its maps is flat, so nothing can be compared."
         if first >= HARDLY:
-            least = float(np.nanmin(row))
-            rest = f", and at least {least:.2f} however much is random" if least >= HARDLY else ""
+            least = float(np.min(row))  # NaN, a flat map, is none
+            rest = f", and at least {least:.2f} however much is random" if len(row) > 1 and least >= HARDLY else ""
             return f"{name}: {top}{rest}: it shows the image's structure rather than what this target rests on."
         if first <= CLEARLY:
-            return f"{name}: {top}, with all of it {last:.2f}: it does depend on what the network has learned."
-        return f"{name}: {top}, with all of it {last:.2f}: it depends in part on what the network has learned."
+            return f"{name}: {top}{further}: it does depend on what the network has learned."
+        return f"{name}: {top}{further}: it depends in part on what the network has learned."
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The numbers by name."""
+        known = {"target": self.target, "methods": self.methods, "layers": self.layers, "counts": self.counts}
+        return super().arrays() | {name: np.array(value) for name, value in known.items()}
 
     def lines(self) -> list[list[str]]:
         """Of each level how alike the maps are, method by method."""
@@ -97,13 +106,13 @@ def sanity_check(
 ) -> SanityCheck:  # fmt: skip
     """How much a method's map changes as the network's weights are made random from the top downwards.
 
-    The first level randomises the topmost layer alone, the last one all of them. Methods without a rule on this network
-    are left out, and why is said. Raises UnreadableImage, BadAddress, UnknownLayer; NoRule where no method is left.
+    The first level randomises the topmost layer alone, the last one (of several) all of them. Methods without a rule on
+    this network are left out, and why is said. Raises UnreadableImage, BadAddress, UnknownLayer; NoRule where no method
+    is left.
     """
-    prepared = net.prepare(image)
-    with torch.no_grad():
-        scores = net.scores(prepared.pixels)[0] if target is None else None
-    (loose,) = find_starts(net, target, scores)
+    if is_several(target):
+        raise BadAddress("a sanity check is of one target", "ask for one after the other")
+    prepared, (loose,) = begin(net, image, target)
     chosen, refused, maps = list[Method](), list[str](), list[list[Tensor]]()
     start = loose
     for method in dict.fromkeys(methods):

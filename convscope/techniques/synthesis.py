@@ -9,23 +9,25 @@ The score is the logit, of a unit what enters its rectifier: behind a rectifier 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box, Place
-from convscope.errors import BadAddress
+from convscope.errors import BadAddress, BadWeights, NoRule
 from convscope.models.backward import Backward
 from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.slopes import before
 from convscope.models.spectrum import Spectrum
 from convscope.models.starts import Start, address_of, by_layer, find_starts, title_of
-from convscope.models.targets import Target, is_several
+from convscope.models.targets import Target, is_several, plain
 from convscope.technique import SILENT, Result, Watch, checked
 
 Recipe = Literal["fourier", "yosinski", "simonyan"]
@@ -34,7 +36,8 @@ PREVIEWS = 16  # steps from one preview to the next
 DECAY, RADIUS, EVERY = 1e-4, 1.0, 4  # Yosinski's: of the image in each step, px of the blur, steps between two
 STEP = 2 / 255  # root mean square of a step of the pixels, of both; papers give rates for one network
 WEIGHT = 1e-4  # Simonyan's λ, of the squared norm of normalised pixels
-LEARNING, JITTER, TURN, GROWTH = 0.05, 12, 10.0, 0.1  # Fourier's: Adam; px, degrees, share
+LEARNING, JITTER, TURN, GROWTH = 0.05, 12, 10.0, 0.1  # Fourier's: Adam; px of an image of USUAL px, degrees, share
+USUAL = 224
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,12 @@ class ClassModel(Result):
     def steps(self) -> int:
         """How many steps were made."""
         return int(self.trace.shape[-1])
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The numbers by name, boxes as (targets, 4)."""
+        known = {"targets": self.targets, "names": self.names, "scores": self.scores, "boxes": self.boxes}
+        known["probabilities"] = self.probabilities
+        return super().arrays() | {name: np.array(value) for name, value in known.items()}
 
     def lines(self) -> list[list[str]]:
         """Of each target the score at the start and at the end."""
@@ -97,15 +106,22 @@ def class_model(
 ) -> ClassModel:
     """The image that a class or unit answers to most, by ascent of its score; a list gives several in one batch.
 
-    Previews show it growing; stopping keeps it as it is then. Raises BadAddress, UnknownLayer, BadOption.
+    Previews show it growing; stopping keeps it as it is then. Raises BadAddress, UnknownLayer, BadOption;
+    NoRule where the score does not depend on the pixels, BadWeights where it is no number.
     """
-    if target is None:
+    if target is None or (is_several(target) and not len(plain(target))):
         raise BadAddress("a class model is of a class or a unit", 'name one: 259, "pomeranian", "layer:17"')
+    with torch.inference_mode(False):  # no gradient could be taken inside one
+        return climbed(net, target, recipe, steps or STEPS[recipe], seed, watch)
+
+
+def climbed(net: Net, target: Target, recipe: Recipe, count: int, seed: int, watch: Watch) -> ClassModel:
+    """The class models after so many steps, or as many as were made."""
     starts = [middle(start) for start in find_starts(net, target)]
     layers = by_layer(starts)
     ascents = [Ascent(net, layer, [starts[one] for one in numbers], recipe, seed) for layer, numbers in layers.items()]
     back = torch.tensor([number for numbers in layers.values() for number in numbers]).argsort()
-    count, trace = steps or STEPS[recipe], list[Tensor]()
+    trace = list[Tensor]()
 
     def result() -> ClassModel:
         pixels = torch.cat([one.pixels() for one in ascents])[back]
@@ -163,6 +179,7 @@ class Ascent:
         inner = next((one for one in net.layers if one.node is node), layer)
         self.net, self.recipe, self.count = net, recipe, len(starts)
         self.backward = Backward(net, inner)
+        self.names = [start.address for start in starts]
         self.cells = [(number, *start.cells) for number, start in enumerate(starts)]
         self.random = torch.Generator().manual_seed(seed)
         mean = torch.tensor(net.preprocess.mean).view(1, 3, 1, 1)
@@ -201,15 +218,31 @@ class Ascent:
         with torch.enable_grad():
             given = pixels.clone().requires_grad_()
             scores = self.scores(given)
+            self.check(scores)
             (gradient,) = torch.autograd.grad(scores.sum(), given)
+        self.check(scores, gradient)
         return scores.detach().float().cpu(), gradient.float().cpu()
+
+    def check(self, scores: Tensor, gradient: Tensor | None = None) -> None:
+        """NoRule where scores do not depend on the pixels; BadWeights where they or their gradient are not finite."""
+        if not scores.requires_grad:
+            raise NoRule(
+                f"the score of {self.names[0]} cannot be climbed: it has no gradient at the pixels",
+                "choose a class or unit that is computed from the pixels without counting or comparing",
+            )
+        each = scores if gradient is None else gradient.flatten(1).sum(1)
+        if wrong := [name for name, fine in zip(self.names, each.isfinite().tolist(), strict=True) if not fine]:
+            what = "score" if gradient is None else "gradient"
+            raise BadWeights(f"the {what} of {wrong[0]} is not finite", "check the network's weights, mean and std")
 
     def turned(self) -> Tensor:
         """Adam on the spectrum, seen through a random shift, turn and scale: the same for all images of the batch."""
         with torch.enable_grad():
             scores = self.scores(self.seen(self.spectrum.pixels()))
-            self.adam.zero_grad()
-            torch.autograd.backward(-scores.sum())
+            self.check(scores)
+            (gradient,) = torch.autograd.grad(-scores.sum(), self.spectrum.coefficients)
+        self.check(scores, gradient)
+        self.spectrum.coefficients.grad = gradient
         self.adam.step()
         return scores.detach().float().cpu()
 
@@ -218,7 +251,8 @@ class Ascent:
         height, width = pixels.shape[2:]
         draw = torch.rand(4, generator=self.random) * 2 - 1
         angle, scale = math.radians(TURN) * float(draw[0]), 1 + GROWTH * float(draw[1])
-        shift = [JITTER * float(one) for one in draw[2:]]
+        jitter = JITTER * min(1, min(height, width) / USUAL)  # a unit of a small image stays in view
+        shift = [jitter * float(one) for one in draw[2:]]
         cosine, sine = math.cos(angle) / scale, math.sin(angle) / scale
         matrix = torch.tensor(
             [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from convscope.atlas import Atlas
 from convscope.faces.report import write_report
@@ -15,6 +15,7 @@ from tests.browser.served import Served
 from tests.tiny_atlas import tiny_atlas
 
 CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=20_000)  # on a busy machine
 HERE = ("file:", "data:", "blob:", "http://127.0.0.1:")
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -16,7 +16,9 @@ from tests.nets import small_classifier
 FACTORY = "tests.nets:small_classifier"
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite1", pytest.param("efficientnet-lite2", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(f"efficientnet-lite{number}", marks=pytest.mark.heavy) for number in (1, 2)]
+)
 def test_bundled_networks_know_a_cat(name: str) -> None:
     import skimage.data
 

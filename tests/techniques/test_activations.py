@@ -341,6 +341,7 @@ def test_the_result_can_be_kept(tmp_path: Path) -> None:
     assert values == result.unit_max.tolist()
 
 
+@pytest.mark.heavy
 def test_pictures_of_a_real_network(tmp_path: Path) -> None:
     net = convscope.load("efficientnet-lite0")
     image = np.asarray(Image.fromarray(picture(8, 8)).resize((224, 224), Image.Resampling.BICUBIC))

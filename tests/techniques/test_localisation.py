@@ -173,6 +173,7 @@ def test_the_largest_piece_joins_corners_and_ties_go_to_the_first() -> None:
     assert bounding_box(np.zeros((3, 3), bool)) is None
 
 
+@pytest.mark.heavy
 def test_same_seed_same_outcome_in_any_number_of_threads() -> None:
     photo, real = photos()["coffee"], convscope.load("efficientnet-lite0")
     first = localise(real, photo, seed=3)
@@ -248,8 +249,8 @@ def photos() -> dict[str, Path]:
     ("photo", "name", "drawn_by_hand"),
     [
         ("astronaut", "football helmet", Box(155, 126, 224, 224)),
-        ("rocket", "missile", Box(61, 104, 224, 121)),
-        ("grace_hopper", "academic gown", Box(120, 0, 224, 224)),
+        pytest.param("rocket", "missile", Box(61, 104, 224, 121), marks=pytest.mark.heavy),
+        pytest.param("grace_hopper", "academic gown", Box(120, 0, 224, 224), marks=pytest.mark.heavy),
     ],
 )
 def test_objects_of_real_photos_are_found(photo: str, name: str, drawn_by_hand: Box) -> None:
