@@ -18,6 +18,7 @@ export const paths = {
   maps: (image: string, layer: string) => `api/maps?image=${part(image)}&layer=${part(layer)}`, // arrays maps (C, H, W)
   fields: (layer: string, unit: number) => `api/fields?layer=${part(layer)}&unit=${unit}`, // arrays rows (H, 2), columns (W, 2)
   weights: (layer: string, unit: number) => `api/weights?layer=${part(layer)}&unit=${unit}`, // see Feeding
+  projections: (layer: string, unit: number, method: string) => `api/projections?layer=${part(layer)}&unit=${unit}&method=${method}`, // see projections.ts
   occlude: "api/occlude", // POST; see Behind
   occluder: (image: string, options: Record<string, unknown>) => `api/occluder.webp?image=${part(image)}${Object.entries(options).map(([name, value]) => (value === undefined ? "" : `&${name}=${part(String(value))}`)).join("")}`,
   run: (technique: string) => `api/run/${part(technique)}`, // POST
