@@ -32,6 +32,9 @@ def drawn(page: Page) -> int:
     return count
 
 
+OTHER_LOOKS = (("light", 1280), ("dark", 1280), ("dark", 390))
+
+
 def test_a_key_switches_them(page: Page, served: str) -> None:
     visit(page, served, ADDRESS)
     live(page)
@@ -138,8 +141,9 @@ def test_without_its_network_the_reason_is_said(page: Page, demo: Path) -> None:
         page.goto("about:blank")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 390), *(pytest.param(*one, marks=pytest.mark.heavy) for one in OTHER_LOOKS)]
+)
 def test_how_it_looks(browser: Browser, served: str, scheme: str, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
@@ -168,7 +172,7 @@ def compare(page: Page, target: str) -> None:
     waits(page, LOADED)
 
 
-@pytest.mark.parametrize("target", ["", "blocks.3.0.bn1:20@7,9"])
+@pytest.mark.parametrize("target", [pytest.param("", marks=pytest.mark.heavy), "blocks.3.0.bn1:20@7,9"])
 def test_gradient_methods_side_by_side(page: Page, context: BrowserContext, served: str, target: str) -> None:
     visit(page, served, "#/image?layer=blocks.3.0.bn1&image=3")
     live(page)
@@ -203,6 +207,7 @@ def test_the_selected_unit_is_offered_and_what_is_wrong_is_said(page: Page, serv
     expect(page.get_by_role("alert").first).to_contain_text("nowhere")
 
 
+@pytest.mark.heavy  # the comparison above runs them too
 @pytest.mark.parametrize("technique", ["saliency", "deconvnet", "guided_backprop"])
 def test_each_method_runs_from_its_own_form(page: Page, served: str, technique: str) -> None:
     visit(page, served, f"#/image?layer=blocks.3.0.bn1&image=3&technique={technique}")
