@@ -44,7 +44,8 @@ class Backward:
         for step in self.steps.all:
             if step.node.target is DETACH:  # as in Net.outputs
                 step.operator = unchanged
-        nodes, moving = [step.node for step in self.steps.all], net.graph.from_pixels
+        # of the graph, since a convolution that was folded into another step still reads what is before it
+        nodes, moving = needed_for(net, layer.node), net.graph.from_pixels
         self.rectifiers = tuple(find_rectifiers(nodes, moving))
         if rule != "gradient":
             refuse_unruled(net, rule, find_unruled(nodes, moving, layer.node))
@@ -125,6 +126,15 @@ def send_back(net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, wat
             done += 1
             watch.progress(done, len(starts), "signals")
     return Sent(signals, tuple(found), tuple(values), tuple(counts))
+
+
+def needed_for(net: Net, last: fx.Node) -> list[fx.Node]:
+    """The nodes of the graph that a node is computed from, itself among them, in order."""
+    needed = {last}
+    for node in reversed(net.graph.nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return [node for node in net.graph.nodes if node in needed]
 
 
 def find_rectifiers(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> list[fx.Node]:

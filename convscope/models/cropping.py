@@ -145,7 +145,9 @@ class Crops:
             value = self.forward(crops.requires_grad_(), at)
             chosen = value[torch.arange(len(units)), torch.tensor(units, device=value.device)].reshape(len(units))
             sent = chosen.detach() if kept else torch.ones_like(chosen)
-            (found,) = torch.autograd.grad(chosen, crops, sent, allow_unused=True)
+            found = None
+            if chosen.requires_grad:  # what is counted or compared has no gradient
+                (found,) = torch.autograd.grad(chosen, crops, sent, allow_unused=True)
         signals = torch.zeros_like(padded)
         if found is not None:
             for i, (top, left) in enumerate(boxes):

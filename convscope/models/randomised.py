@@ -45,8 +45,16 @@ def weighted_layers(net: Net, last: fx.Node) -> tuple[Weighted, ...]:
 
 
 def keys_of(graph: Graph, node: fx.Node) -> list[str]:
-    """The names of the weights that a node reads."""
-    return [graph.weights[source] for source in node.all_input_nodes if source in graph.weights]
+    """The names of the weights that a node reads, or that what it reads is made of (standardised weights)."""
+    found: dict[str, None] = {}
+    waiting = list(node.all_input_nodes)
+    while waiting:
+        source = waiting.pop(0)
+        if source in graph.weights:
+            found[graph.weights[source]] = None
+        elif source not in graph.from_pixels:
+            waiting.extend(source.all_input_nodes)
+    return list(found)
 
 
 def randomised(net: Net, layers: Sequence[Weighted], seed: int) -> Net:
@@ -61,13 +69,14 @@ def randomised(net: Net, layers: Sequence[Weighted], seed: int) -> Net:
 def untrained(net: Net, node: fx.Node, seed: int) -> Mapping[str, Tensor]:
     """New values of what a node reads; each name has a stream of its own, so that levels of a cascade agree."""
     graph, found = net.graph, {}
-    for place, source in enumerate(node.args):
-        key = graph.weights.get(source) if isinstance(source, fx.Node) else None
-        if key is None:
-            continue
+    sources = [(place, source) for place, source in enumerate(node.args) if isinstance(source, fx.Node)]
+    places = {graph.weights[source]: place for place, source in sources if source in graph.weights}
+    for key in keys_of(graph, node):
         old = net.weights[key]
         if node.target is NORM:  # input, gain, shift, mean, variance
-            found[key] = torch.ones_like(old) if place in (1, 4) else torch.zeros_like(old)
+            found[key] = torch.ones_like(old) if places.get(key) in (1, 4) else torch.zeros_like(old)
+        elif not old.is_floating_point():
+            continue
         elif old.ndim > 1:
             digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
             random = torch.Generator().manual_seed(int.from_bytes(digest[:7]))

@@ -7,7 +7,7 @@ from torch import Tensor, fx
 
 from convscope.models.layers import SMOOTH
 from convscope.models.net import Net
-from convscope.models.rectifiers import is_rectifier
+from convscope.models.rectifiers import is_rectifier, rectified
 
 
 def gradients_before(net: Net, pixels: Tensor, names: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
@@ -38,7 +38,7 @@ def before(node: fx.Node) -> fx.Node:
     if not is_rectifier(node) and kind not in SMOOTH:
         return node
     shape = node.meta["val"].shape
-    for source in node.all_input_nodes:
+    for source in [rectified(node)] if is_rectifier(node) else node.all_input_nodes:
         value = source.meta.get("val")
         if isinstance(value, Tensor) and value.is_floating_point() and value.shape == shape:
             return source

@@ -21,7 +21,7 @@ class Spectrum:
         rows, columns = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
         frequency = (rows**2 + columns**2).sqrt().clamp_min(1 / max(size))
         self.weight = (size[0] * size[1]) ** 0.5 / frequency
-        # each image has a stream of its own, so that it does not matter what stands beside it
+        # all images begin alike, so that it does not matter what stands beside one
         one = (3, *frequency.shape, 2)
         first = torch.randn(one, generator=random)
         self.coefficients = (first[None].repeat(count, 1, 1, 1, 1) * DEVIATION).requires_grad_()

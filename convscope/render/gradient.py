@@ -91,7 +91,7 @@ def map_projection(result: OcclusionMap) -> tuple[Panel, ...]:
         tiles.append(Tile(signal_picture(signal, whole), footer=method))
     caption = (
         f"What reaches unit {unit} of {layer}, the strongest of its layer on this image: its whole map sent back to "
-        "the pixels (Zeiler & Fergus 2014, figure 7 c). Without max pools a deconvnet shows every image the same. "
+        "the pixels (Zeiler & Fergus 2014, figure 7 c). "
         f"Mid-grey is 0, the colours end at the {QUANTILE:.1%} quantile of each one's size."
     )
     return (Tiles(f"unit {unit} of {layer}", (TileRow("", "", tuple(tiles)),), caption, SEVERAL, ""),)
@@ -161,4 +161,4 @@ def dark(result: Saliency | Projection, found: Values) -> str:
     if not names:
         return ""
     what = " and ".join(names)
-    return f" Nothing comes back from {what}: its activation is 0, or stands at its rectifier's ceiling."
+    return f" Nothing comes back from {what}: it is at rest, at its rectifier's ceiling, or all is stopped on the way."

@@ -32,9 +32,10 @@ def map_tiles(result: SanityCheck) -> Tiles:
         rows.append(TileRow(TITLES[method], "", tuple(tiles)))
     sentences = " ".join(capital(result.verdict(method)) for method in result.methods)
     left_out = "".join(f" Left out: {reason}." for reason in result.refused)
-    more = f", then more from the top down, at last all {result.total} layers with weights"
+    total = f"{result.total} convolutions, linear layers and BatchNorms of their own"
+    more = f", then more from the top down, at last all {total}"
     if len(result.counts) == 1:
-        more = f", of {result.total} layers with weights"
+        more = f", of {total}"
     caption = (
         f"{result.net} on {result.image}: would the maps of {result.name} notice that the network is random (Adebayo "
         f"et al. 2018)? Left the trained network; then the topmost layer, {result.layers[0]}, has random weights"

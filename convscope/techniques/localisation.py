@@ -17,12 +17,12 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box
-from convscope.errors import BadOption, UnreadableImage
+from convscope.errors import BadAddress, BadOption, UnreadableImage
 from convscope.models.backward import send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.models.starts import address_of, find_starts, title_of
-from convscope.models.targets import Single
+from convscope.models.targets import Single, is_several
 from convscope.models.ten_crops import mean_over_crops
 from convscope.technique import SILENT, Result, Watch, checked
 
@@ -111,6 +111,8 @@ def localise(
             f"localise: the background's quantile, {background:g}, is above the foreground's, {foreground:g}",
             "a pixel cannot be a seed of both: the paper has background=0.3, foreground=0.95",
         )
+    if is_several(target):
+        raise BadAddress("an object is localised for one target", "ask for one after the other")
     prepared = net.prepare(image)
     with torch.no_grad():
         scores = net.scores(prepared.pixels)[0]

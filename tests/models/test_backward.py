@@ -590,3 +590,22 @@ def test_rectifiers_that_are_functions_are_found(name: str, side: int, count: in
         assert size > 0
         assert float((found[rule] - expected).abs().max()) <= 2e-5 * size, rule
     assert not np.allclose(found["gradient"], found["guided"], atol=0.1 * float(found["guided"].abs().max()))
+
+
+class FoldedGate(nn.Module):
+    """A sigmoid that scales a map, and that a convolution reads whose BatchNorm is folded into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        gate = x.mean((2, 3), keepdim=True).sigmoid()
+        return self.head((x * gate + self.norm(self.second(gate))).mean((2, 3)))
+
+
+def test_what_a_folded_convolution_reads_is_no_gate() -> None:
+    with pytest.raises(convscope.NoRule, match="1 sigmoid call"):
+        convscope.guided_backprop(convscope.Net(FoldedGate(), size=(9, 9)), torch.rand(3, 9, 9), 0)

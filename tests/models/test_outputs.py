@@ -315,7 +315,7 @@ def test_pixels_of_any_memory_layout_give_the_same(make: Callable[[], nn.Module]
         torch.testing.assert_close(net.scores(other), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", map(heavy, ["edgenext_xx_small", "levit_128s", "mobilevit_xxs"]))
+@pytest.mark.parametrize("name", list(map(heavy, ["edgenext_xx_small", "levit_128s", "mobilevit_xxs"])))
 def test_every_layer_has_one_row_per_image(name: str) -> None:
     module = timm.create_model(name)
     side = 224 if name == "levit_128s" else 64

@@ -12,7 +12,7 @@ import convscope
 from convscope.models.slopes import before, gradients_before
 from tests.digits import untrained_digits
 from tests.models.test_outputs import assert_same, state_of
-from tests.nets import small_classifier
+from tests.nets import Does, small_classifier
 
 
 class Plain(nn.Module):
@@ -171,3 +171,18 @@ def test_what_enters_a_rectifier_is_found_in_every_spelling() -> None:
             entering = before(layer.node)
             assert entering is not layer.node, layer.name
             assert entering in layer.node.all_input_nodes
+
+
+@pytest.mark.parametrize(
+    "rectify",
+    [
+        lambda x: torch.maximum(torch.zeros_like(x), x),
+        lambda x: torch.where(x <= 0, torch.zeros_like(x), x),
+        lambda x: (x > 0).float() * x,
+    ],
+)
+def test_what_enters_is_neither_the_zeros_nor_the_mask(rectify: Callable[[Tensor], Tensor]) -> None:
+    module = Does(lambda self, x: rectify(self.conv(x)).mean((2, 3)), conv=nn.Conv2d(3, 2, 3))
+    net = convscope.Net(module, size=(9, 9))
+    (rectified,) = (layer for layer in net.layers if layer.rectified and layer.alias_of is None)
+    assert before(rectified.node) is net.layer("conv").node

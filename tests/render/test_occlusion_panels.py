@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 import convscope
-from convscope.render.draw import draw
 from convscope.render.figure import compose, page
 from convscope.render.occlusion import HUES, ClassTiles, HeatMaps, occlusion_panels
 from convscope.render.panels import Overlay, Tiles
@@ -51,11 +50,11 @@ def stopped(result: OcclusionMap) -> OcclusionMap:
 
 
 def overlays(result: OcclusionMap) -> list[Overlay]:
-    return [panel for panel in draw(result) if isinstance(panel, Overlay)]
+    return [panel for panel in occlusion_panels(result) if isinstance(panel, Overlay)]
 
 
 def test_one_target(result: OcclusionMap) -> None:
-    panels = draw(result)
+    panels = occlusion_panels(result)
     assert [panel.kind for panel in panels] == ["image", "heat map", "tiles", "tiles"]
     image, maps, classes, falls = panels
     assert isinstance(image, Overlay)
@@ -82,7 +81,9 @@ def test_one_target(result: OcclusionMap) -> None:
 
 def test_numbers(result: OcclusionMap, stopped: OcclusionMap) -> None:
     for one in (result, stopped):
-        image, maps, classes, _ = (json.loads(json.dumps(panel.numbers(), allow_nan=False)) for panel in draw(one))
+        image, maps, classes, _ = (
+            json.loads(json.dumps(panel.numbers(), allow_nan=False)) for panel in occlusion_panels(one)
+        )
         assert image["positions"] == {
             "tops": result.tops.tolist(), "lefts": result.lefts.tolist(), "height": 8, "width": 8,
         }  # fmt: skip
@@ -109,7 +110,7 @@ def test_cells_lie_at_the_middles(net: convscope.Net, result: OcclusionMap) -> N
     assert overlays(cut)[0].heat_box[2] == 28 + 4 + 7  # beyond the image: the last window is cut off, its cell is not
     assert "cut off" in overlays(cut)[0].caption
     assert "random colours" in overlays(cut)[0].caption
-    compose(draw(cut), "")
+    compose(occlusion_panels(cut), "")
 
 
 def test_the_picture_shows_the_cells_there(result: OcclusionMap) -> None:
@@ -123,7 +124,7 @@ def test_the_picture_shows_the_cells_there(result: OcclusionMap) -> None:
 
 def test_several_targets_share_scales(net: convscope.Net) -> None:
     result = occlusion(net, IMAGE, [0, 1], window=8, stride=8, fill="mean")
-    panels = draw(result)
+    panels = occlusion_panels(result)
     assert [panel.kind for panel in panels] == ["image"] * 2 + ["heat map"] * 4 + ["tiles"] * 2
     first, second = overlays(result)
     assert first.limits == second.limits
@@ -148,16 +149,16 @@ def test_more_targets_than_are_drawn() -> None:
 
 
 def test_stopped_runs(net: convscope.Net, stopped: OcclusionMap) -> None:
-    for panel in draw(stopped):
+    for panel in occlusion_panels(stopped):
         assert "not computed: 42 of 63 positions" in panel.caption
     nothing = replace(stopped, label=torch.full_like(stopped.label, -1), probability=torch.full((7, 9), torch.nan))
-    panels = draw(nothing)
+    panels = occlusion_panels(nothing)
     assert "not computed: 63 of 63 positions" in panels[0].caption
     assert overlays(nothing)[0].boxes == ()
     compose(panels, "")
     early = occlusion(net, IMAGE, window=2, stride=1, memory=1e-3, watch=Once())
     assert 0 < early.done < early.label.numel()
-    compose(draw(early), "")
+    compose(occlusion_panels(early), "")
 
 
 def test_a_map_that_does_not_change() -> None:
@@ -176,12 +177,12 @@ def test_a_map_that_does_not_change() -> None:
     assert drawn.heat is not None
     assert drawn.boxes == ()
     assert (colour(drawn.heat, True, drawn.limits) == 128).all()
-    compose(draw(result), "")
+    compose(occlusion_panels(result), "")
 
 
 def test_a_single_position(net: convscope.Net) -> None:
     result = occlusion(net, IMAGE, window=SIZE, stride=8)
-    image, maps, classes, falls = draw(result)
+    image, maps, classes, falls = occlusion_panels(result)
     assert isinstance(image, Overlay)
     assert image.heat_box == (0, 0, 32, 40)
     assert "1 position, wholly inside" in image.caption
@@ -193,7 +194,7 @@ def test_a_single_position(net: convscope.Net) -> None:
 def test_classes_have_their_hues(result: OcclusionMap) -> None:
     label = torch.zeros(7, 9, dtype=torch.int64)
     label[0, 0], label[3] = -1, 1
-    two = next(panel for panel in draw(replace(result, label=label)) if isinstance(panel, ClassTiles))
+    two = next(panel for panel in occlusion_panels(replace(result, label=label)) if isinstance(panel, ClassTiles))
     tiles = two.rows[0].tiles
     assert [tile.footer for tile in tiles] == ["all classes", "class 0: 53", "class 1: 9"]
     middle = tiles[2].pixels.shape[0] // 2, tiles[2].pixels.shape[1] // 2  # in row 3
@@ -201,28 +202,28 @@ def test_classes_have_their_hues(result: OcclusionMap) -> None:
     assert np.ptp(tiles[1].pixels[middle].astype(int)) == 0 < np.ptp(tiles[2].pixels[middle].astype(int))
     assert int(tiles[2].pixels[middle].argmin()) == int(np.argmin(HUES[1]))
     many = replace(result, names=tuple("abcdefghi"), label=(torch.arange(63) % 9).view(7, 9))
-    rows = next(panel for panel in draw(many) if isinstance(panel, ClassTiles)).rows
+    rows = next(panel for panel in occlusion_panels(many) if isinstance(panel, ClassTiles)).rows
     assert [len(row.tiles) for row in rows] == [4, 4]
     assert rows[1].tiles[-1].footer == "3 other classes: 21"
 
 
 def test_units(net: convscope.Net) -> None:
     result = occlusion(net, IMAGE, window=16, stride=16, follow="2", units=("5:1", "0:2"))
-    maps = next(panel for panel in draw(result) if isinstance(panel, HeatMaps))
+    maps = next(panel for panel in occlusion_panels(result) if isinstance(panel, HeatMaps))
     assert [one.title for one in maps.beside][3:] == ["unit 1 of 5", "unit 2 of 0"]
     assert f"The strongest of its layer on this image is {maps.beside[2].title}" in maps.caption
     vectors = convscope.Net(Quarter(), size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
-    panels = draw(occlusion(vectors, IMAGE, window=16, stride=16))
+    panels = occlusion_panels(occlusion(vectors, IMAGE, window=16, stride=16))
     assert "unit" not in panels[1].caption
     compose(panels, "")
 
 
 def test_dark_paper_pages_and_scales(result: OcclusionMap, stopped: OcclusionMap) -> None:
-    for panel in (*draw(result), *draw(stopped)):
+    for panel in (*occlusion_panels(result), *occlusion_panels(stopped)):
         light, dark = (panel.picture(1.0, dark=one) for one in (False, True))
         assert light.size == dark.size
         assert light.tobytes() != dark.tobytes()
-    html = page(draw(result), "")
+    html = page(occlusion_panels(result), "")
     assert html.count("<figure>") == 4
     assert Image.open(io.BytesIO(result._repr_png_())).width > 700
     maps = next(panel for panel in occlusion_panels(result) if isinstance(panel, HeatMaps))

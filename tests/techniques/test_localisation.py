@@ -25,7 +25,7 @@ from convscope.techniques.localisation import (
 )
 from tests.nets import small_classifier
 
-localise = partial(convscope.localise, crops=1, blur=0)  # as in the paper
+localise = partial(convscope.localise, crops=1, blur=0)  # the gradient as it is
 SIZE, PLANTED = (48, 48), Box(10, 20, 26, 36)
 
 

@@ -289,7 +289,7 @@ def test_results_can_be_kept(check: SanityCheck, tmp_path: Path) -> None:
     assert "<html" in check.save(tmp_path / "r.html").read_text(encoding="utf-8")
     tiles, rank, ssim = convscope.draw(check)
     assert (tiles.kind, rank.kind, ssim.kind) == ("tiles", "curve", "curve")
-    assert "at last all 3 layers with weights" in tiles.caption
+    assert "at last all 3 convolutions, linear layers and BatchNorms" in tiles.caption
 
 
 def test_flat_maps_can_be_drawn(net: Net, tmp_path: Path) -> None:
@@ -324,3 +324,13 @@ def test_with_real_weights_guided_backprop_does_not_notice_and_the_gradient_does
         maps = saliency(random, photo, target).map, guided_backprop(random, photo, target).signal.abs().amax(0)
         below = [rank_correlation(found.maps[method, 0], one) for method, one in zip((0, 2), maps, strict=True)]
         assert below[1] > below[0] + 0.2
+
+
+def test_weights_that_others_are_made_of_are_random_too() -> None:
+    convolution = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3, bias=False))
+    made = Net(nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)), size=SIZE)
+    layers = all_layers(made)
+    assert len(layers) == 2
+    random = randomised(made, layers[1:], 0)
+    changed = {name for name, value in random.weights.items() if not torch.equal(value, made.weights[name])}
+    assert changed == {name for name in made.weights if name.startswith("0.")}
