@@ -29,6 +29,8 @@ from convscope.models.unruled import find_gates, find_unruled
 from convscope.watch import SILENT, Watch
 
 Rule = Literal["gradient", "deconvnet", "guided"]
+Method = Literal["saliency", "deconvnet", "guided_backprop"]  # the techniques that send signals back
+RULES: dict[Method, Rule] = {"saliency": "gradient", "deconvnet": "deconvnet", "guided_backprop": "guided"}
 TITLES = {"gradient": "the gradient", "deconvnet": "a deconvnet", "guided": "guided backprop"}
 NAMED = 6  # how many calls a refusal names
 CHANGING = (torch.ops.aten.relu_.default, torch.ops.aten.hardtanh_.default)
@@ -45,7 +47,8 @@ class Backward:
             if step.node.target is DETACH:  # as in Net.outputs
                 step.operator = unchanged
         # of the graph, since a convolution that was folded into another step still reads what is before it
-        nodes, moving = needed_for(net, layer.node), net.graph.from_pixels
+        needed, moving = net.graph.needed([layer.node]), net.graph.from_pixels
+        nodes = [node for node in net.graph.nodes if node in needed]
         self.rectifiers = tuple(find_rectifiers(nodes, moving))
         if rule != "gradient":
             refuse_unruled(net, rule, find_unruled(nodes, moving, layer.node))
@@ -126,15 +129,6 @@ def send_back(net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, wat
             done += 1
             watch.progress(done, len(starts), "signals")
     return Sent(signals, tuple(found), tuple(values), tuple(counts))
-
-
-def needed_for(net: Net, last: fx.Node) -> list[fx.Node]:
-    """The nodes of the graph that a node is computed from, itself among them, in order."""
-    needed = {last}
-    for node in reversed(net.graph.nodes):
-        if node in needed:
-            needed.update(node.all_input_nodes)
-    return [node for node in net.graph.nodes if node in needed]
 
 
 def find_rectifiers(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> list[fx.Node]:

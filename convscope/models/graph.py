@@ -6,7 +6,7 @@ Everything else (layers, receptive fields, outputs, rules, occlusion) reads this
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,15 +59,20 @@ class Graph:
                 found.setdefault(call, []).append(node)
         return {call: tuple(nodes) for call, nodes in found.items()}
 
+    def needed(self, wanted: Iterable[fx.Node]) -> set[fx.Node]:
+        """All that some nodes are computed from, weights and pixels too, these nodes among them."""
+        found = set(wanted)
+        for node in reversed(self.nodes):
+            if node in found:
+                found.update(node.all_input_nodes)
+        return found
+
     def program(self, wanted: tuple[fx.Node, ...]) -> tuple[fx.GraphModule, tuple[str, ...]]:
         """A module (pixels, *weights) → values of the wanted nodes that computes only what they need.
 
         Also gives the names of the weights that it takes, in order.
         """
-        needed = set(wanted)
-        for node in reversed(self.nodes):
-            if node in needed:
-                needed.update(node.all_input_nodes)
+        needed = self.needed(wanted)
         copy = fx.Graph()
         values: dict[fx.Node, fx.Node] = {self.pixels: copy.placeholder("pixels")}
         weights = [node for node in self.weights if node in needed]

@@ -29,10 +29,7 @@ class Weighted:
 
 def weighted_layers(net: Net, last: fx.Node) -> tuple[Weighted, ...]:
     """All of them up to a node, the topmost (last computed) first; each has weights of its own that the state holds."""
-    graph, needed = net.graph, {last}
-    for node in reversed(graph.nodes):
-        if node in needed:
-            needed.update(node.all_input_nodes)
+    graph, needed = net.graph, net.graph.needed([last])
     names = {layer.node: layer.name for layer in reversed(net.layers)}
     found = []
     for node in reversed(graph.nodes):

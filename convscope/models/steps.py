@@ -46,10 +46,7 @@ class Steps:
 
     def __init__(self, net: Net, asked: set[fx.Node], differentiable: bool = False) -> None:
         self.weights: dict[fx.Node, Tensor] = {node: net.weights[key] for node, key in net.graph.weights.items()}
-        needed = set(asked)
-        for node in reversed(net.graph.nodes):
-            if node in needed:
-                needed.update(node.all_input_nodes)
+        needed = net.graph.needed(asked)
         nodes = [node for node in net.graph.nodes if node in needed]
         folded, paddings = find_folds(nodes, asked), find_paddings(nodes, asked)
         norms = {norm_of(node) for node in nodes} - {None}

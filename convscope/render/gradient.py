@@ -144,8 +144,14 @@ def coloured(values: Values, box: Box, signed: bool, limits: Limits) -> Pixels:
 
 def signal_picture(signal: Values, box: Box) -> Pixels:
     """The part of a signal 3×H×W in a box, in its own colours about mid-grey."""
-    part = cut(signal, box)
-    return pixels.to_bytes((0.5 + part / (2 * high_end(np.abs(part)))).transpose(1, 2, 0))
+    return about_grey(cut(signal, box))
+
+
+def about_grey(signal: Values) -> Pixels:
+    """A signal 3×h×w in its own colours, 0 being mid-grey, up to the quantile of its size; a dot where it is empty."""
+    if not signal.size:
+        return np.full((1, 1, 3), 128, np.uint8)
+    return pixels.to_bytes((0.5 + signal / (2 * high_end(np.abs(signal)))).transpose(1, 2, 0))
 
 
 def cropped(result: Saliency | Projection) -> str:

@@ -4,11 +4,11 @@ import numpy as np
 
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
-from convscope.render.gradient import high_end
+from convscope.render.gradient import about_grey
 from convscope.render.panels import Tiles
 from convscope.render.pixels import Pixels
 from convscope.studies.exemplars import Patch
-from convscope.studies.projections import Projected, Projections
+from convscope.studies.projections import Projections
 
 SIDE, MOSAIC = 104.0, 190.0  # CSS px: a patch of a single unit; the patches of one of many units
 ACROSS = 4  # mosaics in a row
@@ -30,7 +30,7 @@ def one_unit(result: Projections) -> Tiles:
     """The patches, strongest first, and below each its projection."""
     found = result.rows[0]
     patches = tuple(Tile(seen(one.patch), one.value, footer=one.patch.label) for one in found)
-    signals = tuple(Tile(picture(one)) for one in found)
+    signals = tuple(Tile(about_grey(one.signal)) for one in found)
     if not found:
         caption = f"{result.net}'s {result.address} is silent: none of {result.images:,} images excites it."
         return Tiles(f"{result.address}, {NAMES[result.method]}", (), caption, SIDE, result.quantity)
@@ -50,7 +50,7 @@ def page_of_units(result: Projections) -> Tiles:
     for number, unit in enumerate(result.units):
         name, found = result.unit_names[number] or f"unit {unit}", result.rows[number]
         value = f"{name}: {found[0].value:.3g}" if found else f"{name}: silent"
-        tiles.append(Tile(mosaic([picture(one) for one in found]), footer=value))
+        tiles.append(Tile(mosaic([about_grey(one.signal) for one in found]), footer=value))
         tiles.append(Tile(mosaic([seen(one.patch) for one in found])))
     rows = [TileRow("", "", tuple(tiles[at : at + ACROSS])) for at in range(0, len(tiles), ACROSS)]
     caption = (
@@ -75,15 +75,8 @@ def seen(patch: Patch) -> Pixels:
     return picture[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def picture(one: Projected) -> Pixels:
-    """A signal in its own colours about mid-grey."""
-    if not one.signal.size:
-        return np.full((1, 1, 3), 128, np.uint8)
-    return pixels.to_bytes((0.5 + one.signal / (2 * high_end(np.abs(one.signal)))).transpose(1, 2, 0))
-
-
 def mosaic(pictures: list[Pixels]) -> Pixels:
-    """Up to nine pictures as a square of three by three, white between them."""
+    """Pictures as a square, three by three of nine, white between them."""
     side = max(1, int(np.ceil(np.sqrt(max(len(pictures), 1)))))
     whole = np.full((side * (CELL + GAP) - GAP,) * 2 + (3,), 255, np.uint8)
     for number, one in enumerate(pictures):

@@ -5,7 +5,7 @@ backprop: Springenberg et al. 2015, Striving for Simplicity, figure 3 (arXiv:141
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convscope.errors import BadAddress, BadOption
 from convscope.models.address import Address
-from convscope.models.backward import Rule
+from convscope.models.backward import RULES, Method
 from convscope.models.net import Net
 from convscope.models.patches import Patches, Wanted
 from convscope.models.prepared import to_pixels
@@ -22,8 +22,6 @@ from convscope.store.opened import AtlasStore
 from convscope.studies.exemplars import Patch, find_layer, find_unit, read_patches
 from convscope.technique import SILENT, Result, Watch, checked
 
-Method = Literal["deconvnet", "guided_backprop", "saliency"]
-RULES: dict[Method, Rule] = {"deconvnet": "deconvnet", "guided_backprop": "guided", "saliency": "gradient"}
 PAGE = 16  # units of a layer's page
 
 

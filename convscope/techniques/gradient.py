@@ -16,6 +16,7 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box
+from convscope.errors import UnreadableImage
 from convscope.models.backward import Rule, Sent, send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
@@ -175,7 +176,9 @@ def projection(net: Net, image: ImageLike, target: Target, rule: Rule, watch: Wa
 
 
 def shared(net: Net, image: ImageLike, prepared: Prepared, sent: Sent) -> dict[str, Any]:
-    """What all results of signals say."""
+    """What all results of signals say. UnreadableImage where signals are no numbers."""
+    if not bool(sent.signals.isfinite().all()):
+        raise UnreadableImage("the gradient at this image is not finite", "check the network's weights, mean and std")
     boxes = tuple(net.input_box(start.address) for start in sent.starts)
     return {
         "net": net.name,

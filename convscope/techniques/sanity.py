@@ -6,7 +6,7 @@ deconvnet and guided backprop barely change: they recover the image.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.errors import BadAddress, BadOption, NoRule
-from convscope.models.backward import Rule, send_back
+from convscope.models.backward import RULES, Method, send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.models.randomised import randomised, weighted_layers
@@ -24,8 +24,6 @@ from convscope.models.starts import address_of, begin, title_of
 from convscope.models.targets import Single, is_several
 from convscope.technique import SILENT, Result, Watch, checked
 
-Method = Literal["saliency", "deconvnet", "guided_backprop"]
-RULES: dict[Method, Rule] = {"saliency": "gradient", "deconvnet": "deconvnet", "guided_backprop": "guided"}
 HARDLY, CLEARLY = 0.9, 0.7  # rank correlations: from here on a map hardly changes; below it it clearly does
 
 

@@ -17,7 +17,7 @@ from convscope.models.address import Address
 from convscope.models.backward import Backward
 from convscope.technique import Watch
 from convscope.techniques.gradient import Projection, Saliency, deconvnet, guided_backprop, saliency
-from tests.nets import Quarter, small_classifier
+from tests.nets import Does, Quarter, small_classifier
 
 SIZE = (20, 24)
 BOTH = (deconvnet, guided_backprop)
@@ -311,3 +311,15 @@ def test_real_photos_and_real_weights() -> None:
         result = technique(real, image)
         assert float(signal(result).abs().max()) > 0
         assert bool(signal(result).isfinite().all())
+
+
+@pytest.mark.parametrize("method", [saliency, deconvnet, guided_backprop])
+@pytest.mark.parametrize("target", [None, 1])
+def test_signals_that_are_no_numbers_are_said(method: Any, target: int | None) -> None:
+    torch.manual_seed(0)
+    steep = Does(
+        lambda self, x: self.conv(x).relu().mean((2, 3)) / (x.mean((1, 2, 3)) - x.mean((1, 2, 3)))[:, None],
+        conv=nn.Conv2d(3, 2, 3),
+    )
+    with pytest.raises(convscope.UnreadableImage, match="not finite"):
+        method(Net(steep, size=(9, 9)), torch.rand(3, 9, 9), target)

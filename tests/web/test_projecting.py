@@ -15,7 +15,7 @@ from convscope.atlas import Atlas
 from convscope.faces.web import projecting
 from convscope.faces.web.app import make_app
 from convscope.faces.web.projecting import Projecting
-from convscope.render.projections import picture
+from convscope.render.gradient import about_grey
 from convscope.studies.projections import Method, projections
 from tests.tiny_atlas import CLASSES, SILENT_UNIT, SIZE, tiny_images, tiny_net
 from tests.web.conftest import BASE, opened
@@ -51,7 +51,7 @@ def test_it_is_the_study_in_the_frames_of_the_patches(client: TestClient, atlas:
             shown, (top, left, bottom, right) = found[f"picture{number}"], found["boxes"][number]
             assert shown.dtype == np.uint8
             assert shown.shape == (bottom - top, right - left, 3)
-            np.testing.assert_allclose(shown.astype(int), picture(one).astype(int), atol=1)
+            np.testing.assert_allclose(shown.astype(int), about_grey(one.signal).astype(int), atol=1)
             assert bool(found["greatest"][number]) == bool((shown != 128).any())
     assert filled > 20
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.render.projections import picture
+from convscope.render.gradient import about_grey
 from convscope.studies.projections import Projections
 
 
@@ -18,4 +18,4 @@ def projection_arrays(found: Projections) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {name: numbers[name] for name in ("rows", "values", "places")}
     arrays["boxes"] = numbers["input_boxes"].round().astype(np.int32)
     arrays["greatest"] = np.array([np.abs(one.signal).max(initial=0.0) for one in signals], np.float32)
-    return arrays | {f"picture{number}": picture(one) for number, one in enumerate(signals)}
+    return arrays | {f"picture{number}": about_grey(one.signal) for number, one in enumerate(signals)}

@@ -12,8 +12,9 @@ from convscope.faces.web.browsing import BYTES
 from convscope.faces.web.live import LiveNet
 from convscope.faces.web.working import REFUSED
 from convscope.models.address import Address
+from convscope.models.backward import Method
 from convscope.studies.exemplars import find_unit
-from convscope.studies.projections import Method, projections
+from convscope.studies.projections import projections
 
 KEPT = 16  # answers, each of up to nine pictures of the net's size
 
