@@ -12,10 +12,10 @@ demo: setup  ## real network, real photos → demo/report.html, and the page (DE
 	$(BIN)/convscope demo --out demo $(DEMO)
 
 test: check system  ## everything that a change must pass
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile -m "not heavy"
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not heavy"
 
 test-all: check system  ## also what takes long
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup web-check  ## style, types, the direction of imports
 	$(BIN)/ruff check .

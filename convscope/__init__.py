@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convscope.models.prepared import Prepared as Prepared
     from convscope.render.draw import draw as draw
     from convscope.techniques.activations import activations as activations
+    from convscope.techniques.comparison import gradient_methods as gradient_methods
     from convscope.techniques.filters import filters as filters
     from convscope.techniques.gradient import deconvnet as deconvnet
     from convscope.techniques.gradient import guided_backprop as guided_backprop
@@ -39,7 +40,8 @@ PUBLIC = {
     "activations": "techniques.activations", "filters": "techniques.filters", "load": "models.load",
     "occlusion": "techniques.occlusion", "open_atlas": "atlas", "saliency": "techniques.gradient",
     "deconvnet": "techniques.gradient", "guided_backprop": "techniques.gradient", "class_model": "techniques.synthesis",
-    "sanity_check": "techniques.sanity", "localise": "techniques.localisation",
+    "gradient_methods": "techniques.comparison", "sanity_check": "techniques.sanity",
+    "localise": "techniques.localisation",
 }  # fmt: skip
 __all__ = ["__version__", *PUBLIC]
 

@@ -8,6 +8,7 @@ from convscope.studies.health import health
 from convscope.studies.projections import projections
 from convscope.studies.vitals import vitals
 from convscope.techniques.activations import activations
+from convscope.techniques.comparison import gradient_methods
 from convscope.techniques.filters import filters
 from convscope.techniques.gradient import deconvnet, guided_backprop, saliency
 from convscope.techniques.localisation import localise
@@ -17,8 +18,8 @@ from convscope.techniques.synthesis import class_model
 
 TECHNIQUES: Mapping[str, Callable[..., Any]] = {
     "activations": activations, "filters": filters, "occlusion": occlusion, "saliency": saliency,
-    "deconvnet": deconvnet, "guided_backprop": guided_backprop, "class_model": class_model,
-    "sanity_check": sanity_check, "localise": localise,
+    "deconvnet": deconvnet, "guided_backprop": guided_backprop, "gradient_methods": gradient_methods,
+    "sanity_check": sanity_check, "class_model": class_model, "localise": localise,
 }  # fmt: skip
 STUDIES: Mapping[str, Callable[..., Any]] = {
     "exemplars": exemplars, "projections": projections, "vitals": vitals, "health": health,

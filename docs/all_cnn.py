@@ -8,7 +8,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from docs.page import table, write
 from tests.digits import SIZE, accuracy, digits, trained_all_cnn
 
 DOCS = Path(__file__).parent
-NAMES = {"gradient": "gradient", "deconvnet": "deconvnet", "guided": "guided backprop"}
+NAMES: dict[Rule, str] = {"gradient": "gradient", "deconvnet": "deconvnet", "guided": "guided backprop"}
 HIGH, PLACE = "relu8", (0, 0)  # the last layer before the class maps; one of its 2×2 places
 INK = 0.5  # pixels above are strokes
 SHOWN = (0, 2, 3, 5)  # digits in the picture, two of each
@@ -87,12 +86,12 @@ def at_unit(net: convscope.Net, unit: int) -> Tensor:
 def experiment(net: convscope.Net, images: Tensor) -> Iterator[Measured]:
     """Every method from the most probable class of each image, then from one unit at one place."""
     classes = net.scores(images).argmax(1)
-    for rule in get_args(Rule):
+    for rule in NAMES:
         sent = signals(net, images, "scores", F.one_hot(classes, 10).float(), rule)
         yield measure("its class", NAMES[rule], sent, images[:, 0], classes)
     unit, active = common_unit(net, images)
     some = images[active]
-    for rule in get_args(Rule):
+    for rule in NAMES:
         sent = signals(net, some, HIGH, at_unit(net, unit), rule)
         yield measure(f"`{HIGH}:{unit}@0,0`", NAMES[rule], sent, some[:, 0], torch.zeros(len(some)))
 
@@ -128,7 +127,7 @@ def picture(net: convscope.Net, images: Tensor, labels: Tensor) -> bytes:
         (HIGH, at_unit(net, unit), f"From unit {unit} of {HIGH}, at its upper left place", BY_UNIT),
     ):
         rows = [TileRow("image", "", photos)]
-        for rule in get_args(Rule):
+        for rule in NAMES:
             sent = signals(net, some, layer, start, rule).numpy()
             rows.append(TileRow(NAMES[rule], "", tuple(coloured(one) for one in sent)))
         panels.append(Tiles(title, tuple(rows), caption, tile_side=72, value_name="", smooth=False))

@@ -3,9 +3,11 @@
 import inspect
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from convscope.faces.cli import app
@@ -51,6 +53,64 @@ def technique_pictures() -> None:
         save_picture(compose(draw(result), "", scale=SCALES.get(technique, 2.0)), name)
 
 
+def readme_pictures() -> None:
+    """Six photos in columns: what the signals at the pixels show, and what the answer rests on."""
+    from convscope import guided_backprop, load, occlusion, saliency
+    from convscope.faces.demo import demo_photos
+    from convscope.render import pixels
+    from convscope.render.draw import draw
+    from convscope.render.figure import Tile, TileRow, compose
+    from convscope.render.panels import Scale, Tiles
+
+    net, known = load("efficientnet-lite0"), {photo.stem: photo for photo in demo_photos()}
+    photos = [known[name] for name in COLUMNS]
+    sizes = [saliency(net, photo, crops=10) for photo in photos]
+    images, gradients = zip(*(draw(one)[0].rows[0].tiles[:2] for one in sizes), strict=True)
+    guided = [draw(guided_backprop(net, photo))[0].rows[0].tiles[1] for photo in photos]
+    rows = (
+        TileRow(
+            "image", "", tuple(replace(tile, footer=one.names[0]) for tile, one in zip(images, sizes, strict=True))
+        ),
+        TileRow("gradient", "its size, of ten crops", tuple(replace(tile, footer="") for tile in gradients)),
+        TileRow("guided backprop", "", tuple(replace(tile, footer="") for tile in guided)),
+    )
+    caption = (
+        f"{net.name} on six photos, each from its most probable class. Gradient: the greatest of the three colours, "
+        "black is 0. Guided backprop: mid-grey is 0. Each picture has its own scale, up to its 99.5% quantile."
+    )
+    save_picture(
+        compose([Tiles("What of the image reaches the class", rows, caption, 128, "")], "", scale=1.5), "signals.jpg"
+    )
+
+    found = [occlusion(net, photo, window=48) for photo in photos]
+    worst = [one.falls(1)[0] for one in found]
+    falls = [np.kron((one.unoccluded_score - one.score).double().numpy(), np.ones(one.stride)) for one in found]
+    end = max(float(np.abs(one).max()) for one in falls)
+    maps = [np.pad(one, (net.size[0] - len(one)) // 2, constant_values=np.nan) for one in falls]
+    hidden = []
+    for one, place in zip(found, worst, strict=True):
+        picture = pixels.to_bytes(one.occluded(*place).numpy().transpose(1, 2, 0))
+        footer = f"{one.address} {float(one.unoccluded):.2f} → {float(one.probability[place]):.2f}"
+        hidden.append(Tile(picture, box=one.box(*place), footer=footer))
+    rows = (
+        TileRow("hidden", "where it hurts most", tuple(hidden)),
+        TileRow(
+            "fall of the score",
+            "the square at each place",
+            tuple(Tile(pixels.colour(one, True, (-end, end))) for one in maps),
+        ),
+    )
+    caption = (
+        f"{net.name} on six photos. A black square of 48 px of {net.size[0]} hides {found[0].done} places, one after "
+        "the other. Above the place where the probability of the class is least then, and how far it falls; below how "
+        "far the score falls at each place, drawn at the middle of the square: orange falls, blue rises, one scale for "
+        "all."
+    )
+    scale = Scale((-end, end), True, np.stack(falls))
+    panel = Tiles("What the answer rests on", rows, caption, 128, "logit", smooth=False, scale=scale)
+    save_picture(compose([panel], "", scale=1.5), "occlusion.jpg", quality=75)
+
+
 def save_picture(png: bytes, name: str, quality: int = 60) -> None:
     """A picture into docs/pictures: as JPEG, or as PNG of 256 colours, which is smaller where few are photographs."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
@@ -71,9 +131,9 @@ def pictures(demo: Path) -> None:
     atlas, net = open_atlas(demo / "atlas"), load("efficientnet-lite0")
     picture = compose([exemplar_tiles([atlas.exemplars(f"class:{name}", k=9) for name in CLASSES])], "", scale=1.5)
     save_picture(picture, "classes.jpg", quality=88)
-    for name, (study, arguments) in STUDY_FIGURES.items():
+    for name, (study, arguments, options) in STUDY_FIGURES.items():
         asked = (net, *arguments) if study == "projections" else arguments
-        save_picture(compose(draw(getattr(atlas, study)(*asked)), "", scale=1.5), name)
+        save_picture(compose(draw(getattr(atlas, study)(*asked, **options)), "", scale=1.5), name)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
@@ -89,6 +149,7 @@ def pictures(demo: Path) -> None:
         browser.close()
 
 
+COLUMNS = ("astronaut", "chelsea", "coffee", "rocket", "china", "flower")
 CLASSES = ("Egyptian cat", "espresso", "tripod", "moped", "stone wall", "palace")
 PAGES = {
     "page-net": "#/net?open=blocks.2.1",
@@ -114,12 +175,16 @@ FIGURES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
     "localise.jpg": ("localise", ("astronaut",), {"crops": 10, "blur": 2.0}),
     "filters-deep.png": ("filters", ("blocks.5.0.conv_dw",), {}),
 }
-# picture → study of the demo's atlas, its arguments (after the net, where it asks one)
-STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "projections.jpg": ("projections", ("blocks.4.0.bn1:20",)),
-    "exemplars.jpg": ("exemplars", ("blocks.4.0.bn1:20",)),
-    "vitals.png": ("vitals", ("blocks.4.0.bn1",)),
-    "health.png": ("health", ()),
+# picture → study of the demo's atlas, its arguments (after the net, where it asks one), its options
+STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "projections.jpg": (
+        "projections",
+        ("blocks.3.0.bn1",),
+        {"units": (7, 2, 5, 13), "method": "guided_backprop"},
+    ),
+    "exemplars.jpg": ("exemplars", ("blocks.4.0.bn1:20",), {}),
+    "vitals.png": ("vitals", ("blocks.4.0.bn1",), {}),
+    "health.png": ("health", (), {}),
 }
 PICTURES = DOCS / "pictures"
 SCALES = {"occlusion": 1.3, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}
@@ -128,4 +193,5 @@ if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
     technique_pictures()
+    readme_pictures()
     pictures(DOCS.parent / "demo")

@@ -21,6 +21,8 @@ import convscope
 from tests.digits import SIZE, digits, untrained_digits
 
 SHARD = 64  # images
+SHARDS = 28  # of all digits
+FEW = 704  # images: 11 shards
 
 
 @cache
@@ -145,3 +147,14 @@ def kill(process: ForkServerProcess) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
+
+
+def shards_of(out: Path) -> set[str]:
+    """The shards that an unfinished atlas holds."""
+    return {path.name for path in (out / "unfinished" / "shards").glob("[0-9]*")}
+
+
+def stamps_of(out: Path) -> dict[str, int]:
+    """When the shards' tables were written: a shard that is done again has another time."""
+    tables = (out / "unfinished" / "shards").glob("[0-9]*/images.parquet")
+    return {path.parent.name: path.stat().st_mtime_ns for path in tables}

@@ -1,6 +1,7 @@
 """The code blocks of README and docs run as they stand, one after the other, in a folder with the demo's data."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def load(lite0: convscope.Net) -> Callable[..., convscope.Net]:
+    """`convscope.load`, which opens the bundled network only once for all the blocks that ask for it."""
+    real = convscope.load
+    return lambda name, **options: real(name, **options) if options or name != lite0.name else lite0
+
+
+@pytest.fixture(scope="module")
+def workplace(lite0: convscope.Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small demo: two photos' regions and the atlas of the real network."""
     folder = tmp_path_factory.mktemp("docs")
     for photo in demo_photos():
@@ -23,9 +31,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.mkdir(parents=True)
             for name, region in list(regions(decode(photo)))[:6]:
                 Image.fromarray(region).save(target / f"{name}.png")
-    atlas = convscope.build(
-        folder / "demo" / "regions", convscope.load("efficientnet-lite0"), folder / "demo" / "atlas"
-    )
+    atlas = convscope.build(folder / "demo" / "regions", lite0, folder / "demo" / "atlas")
     (folder / "atlas").symlink_to(atlas.folder)
     return folder
 
@@ -38,9 +44,14 @@ STUDIES = ("docs/exemplars.md", "docs/vitals.md")
 
 @pytest.mark.parametrize("page", ["README.md", *TECHNIQUES, *STUDIES])
 def test_code_blocks_run(
-    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: str,
+    workplace: Path,
+    load: Callable[..., convscope.Net],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(workplace)
+    monkeypatch.setattr(convscope, "load", load)
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
     for block in blocks:

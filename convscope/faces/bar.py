@@ -22,7 +22,8 @@ class Bar(Watch):
         )  # fmt: skip
         self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task: TaskID | None = None
-        self.first: tuple[float, int] | None = None
+        self.unit = ""
+        self.first = 0.0, 0  # when this unit began, and how much was done before
         self.last_line = 0.0
 
     def __enter__(self) -> "Bar":
@@ -43,8 +44,11 @@ class Bar(Watch):
     def progress(self, done: int, total: int, unit: str) -> None:
         """Moves the bar."""
         now = time.monotonic()
-        if self.first is None:  # what was done before this run does not count
-            self.first = (now, done)
+        if unit != self.unit:  # another stage; what was done before this run does not count
+            self.unit, self.first = unit, (now, done)
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+                self.task = None
         begun, before = self.first
         rate = (done - before) / max(now - begun, 1e-9)
         words = f"{rate:.1f}/s" if done > before else ""

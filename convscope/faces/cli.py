@@ -31,10 +31,15 @@ NetName = Annotated[
     str,
     Parameter(
         name="--net",
-        help='"efficientnet-lite0" (bundled), "torchvision:resnet50", "timm:convnext_tiny", "package.module:factory"',
+        help='"efficientnet-lite0" (bundled; lite1, lite2), "torchvision:resnet50", "timm:convnext_tiny", "all-cnn-c" '
+        '(without weights of its own), "package.module:factory"',
     ),
 ]
 Weights = Annotated[Path | None, Parameter(help="a .safetensors or .pth file to take instead of the net's own weights")]
+OwnNet = Annotated[
+    str | None,
+    Parameter(name="--net", help="the network of the atlas; needed unless it is a bundled or torchvision one"),
+]
 Random = Annotated[bool, Parameter(name="--pretrained", help="--no-pretrained takes random weights")]
 DeviceName = Annotated[str | None, Parameter(name="--device", help='"cpu", "cuda", "mps"; default: where the net is')]
 
@@ -89,15 +94,29 @@ def report(
     /,
     *,
     out: Annotated[Path, Parameter(help="the HTML file to write")] = Path("report.html"),
+    net: OwnNet = None,
+    weights: Weights = None,
+    pretrained: Random = True,
+    device: DeviceName = None,
+    trials: Annotated[int, Parameter(help="images that the gradient methods and their sanity check run on")] = 4,
     note: Annotated[str, Parameter(help="a sentence about the images, shown under the title")] = "",
     budget: Annotated[int, Parameter(help="how many distinct images the file may hold, about 8 KB each")] = 1500,
 ) -> None:
     """Write one HTML file that shows an ATLAS and opens from disk, without a server."""
     from convscope.atlas import open_atlas
     from convscope.faces.report import write_report
+    from convscope.faces.web.serve import live_net
 
+    opened = open_atlas(atlas)
+    behind = live_net(opened, net, weights, pretrained, device, off=trials < 1)
+    behind.open()
+    if trials > 0 and behind.state == "off":
+        if net is not None:
+            raise BadOption(behind.reason, behind.hint)
+        words(f"the gradient methods are left out: {behind.reason}; --net NAME gives it")
     with Bar("report") as bar:
-        write_report(open_atlas(atlas), out, note=note, budget=budget, watch=bar)
+        found = behind.net if behind.state == "on" else None
+        write_report(opened, out, net=found, trials=trials, note=note, budget=budget, watch=bar)
     sys.stdout.write(f"{out}\n")
 
 
@@ -106,9 +125,7 @@ def serve(
     atlas: Path,
     /,
     *,
-    net: Annotated[
-        str | None, Parameter(help="the network of the atlas; needed unless it is a bundled or torchvision one")
-    ] = None,
+    net: OwnNet = None,
     weights: Weights = None,
     pretrained: Random = True,
     device: DeviceName = None,
@@ -191,17 +208,8 @@ def layers(
             field = layer.receptive
             seen = "whole image" if field.size is None else f"{field.size[0]}×{field.size[1]}"
             seen += f" every {field.stride[0]:g}" if field.stride else ""
-            shape = "×".join(map(str, layer.shape))
-            lines.append(
-                [
-                    layer.name,
-                    layer.kind,
-                    shape,
-                    seen,
-                    "yes" if layer.rectified else "",
-                    ", ".join(others[layer.name][1:]),
-                ]
-            )
+            row = [layer.name, layer.kind, "×".join(map(str, layer.shape)), seen, "yes" if layer.rectified else ""]
+            lines.append([*row, ", ".join(others[layer.name][1:])])
     print_table(lines)
 
 

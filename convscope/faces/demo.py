@@ -11,7 +11,7 @@ from PIL import Image
 from convscope.atlas import Atlas, build
 from convscope.data.decode import decode
 from convscope.errors import NoImages
-from convscope.faces.report import write_report
+from convscope.faces.report import TRIALS, write_report
 from convscope.models.net import Net
 from convscope.watch import Watch
 
@@ -96,6 +96,7 @@ def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> tuple[Atla
         f"The images are {len(atlas.images):,} overlapping regions cut from {len(demo_photos())} photos at "
         f"{len(SCALES)} scales, as R-CNN did with its proposals: many views of few photos, so the same motif recurs."
     )
-    report = write_report(atlas, out / "report.html", note=note)
+    trials = TRIALS if limit is None else 1
+    report = write_report(atlas, out / "report.html", net=net, trials=trials, note=note, watch=watch)
     watch.say(f"done: {report} opens in a browser, without a server")
     return atlas, report, note

@@ -21,34 +21,56 @@ from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_
 from convscope.faces.answers.overview import overview
 from convscope.faces.answers.patches import read_patches
 from convscope.faces.offline import Recorded, offline_page, path_part
+from convscope.faces.trials import RUN, choose_images, record_trials
+from convscope.faces.web.forms import form_of
+from convscope.models.net import Net
+from convscope.registry import TECHNIQUES
 from convscope.render.pixels import webp_bytes
 from convscope.store.files import write_bytes
 from convscope.watch import SILENT, Watch
 
+TRIALS = 4  # images that the techniques are tried on
 BUDGET = 1500  # pictures in one file, 6 to 10 KB each
 QUALITY = 80  # of the pictures, lossy WebP: about 6 KB at 224 × 224 px
 BYTES = "application/octet-stream"
 
 
-def write_report(atlas: Atlas, out: Path, *, note: str = "", budget: int = BUDGET, watch: Watch = SILENT) -> Path:
+def write_report(
+    atlas: Atlas,
+    out: Path,
+    *,
+    net: Net | None = None,
+    trials: int = TRIALS,
+    note: str = "",
+    budget: int = BUDGET,
+    watch: Watch = SILENT,
+) -> Path:
     """Writes the report of an atlas to `out`, whole or not at all; the same atlas gives the same bytes.
 
-    note: a sentence about the images, shown under the title. budget: how many pictures the file may hold; where the
-    units need more, fewer units of each layer are shown (never none), and their page says so.
+    net: the one that the atlas was built with; with it the report shows the gradient methods and their sanity check
+    on so many images (`trials`). note: a sentence about the images, shown under the title. budget: how many pictures
+    the file may hold; where the units need more, fewer units of each layer are shown (never none), and their page
+    says so. Raises BadOption for another net, BuildStopped.
     """
-    recorded = record(atlas, note, budget, watch)
+    recorded = record(atlas, note, budget, watch, net, trials)
     title = f"{atlas.store.manifest['net']['name']} · Convscope"
     write_bytes(Path(out), offline_page(title, recorded).encode())
     return Path(out)
 
 
-def record(atlas: Atlas, note: str, budget: int, watch: Watch) -> Recorded:
+def record(atlas: Atlas, note: str, budget: int, watch: Watch, net: Net | None, trials: int) -> Recorded:
     """The answers to all that the page asks for, of as many units as fit. Raises BuildStopped."""
     recorded, first = Recorded("#/net"), overview(atlas, note)
     patches = [read_patches(atlas.store, name) for name in atlas.store.followed]
     examples = {found["layer"]: found["units"] for found in first["examples"]}
     units, rows = choose_units(patches, examples, len(atlas.images), budget)
     recorded.answers["api/atlas"] = first
+    if net is not None and trials:
+        atlas.store.check_net(net.name, net.fingerprint)
+        tried = choose_images(atlas.images, trials)
+        rows = np.union1d(rows, np.array(tried, np.int64))
+        first["trials"] = record_trials(recorded, atlas, net, tried, watch)
+        first["techniques"] = [form_of(name, TECHNIQUES[name]) for name in RUN]
     for name in atlas.store.followed:
         path = f"api/layers/{path_part(name)}"
         recorded.answers[path] = layer_answer(atlas, name)

@@ -6,7 +6,9 @@ At a rectifier that was given x, and is sent R from above:
     guided     R · [x > 0] · [R > 0]    Springenberg et al. 2015, arXiv:1412.6806
 Everything else is the transpose of what it does forwards: convolutions and linear layers without their biases, the
 switches of max pools with what overlaps added up, BatchNorm as a factor, sums to both branches. A deconvnet passes
-local response normalisation as it is. Rectifiers are nodes of the graph, so it does not matter how a network spells
+local response normalisation as it is. A fourth rule is for ascent alone, where a gradient is 0 since all is at rest:
+    redirected R · [x > 0 or R > 0]     what would wake a rectifier passes it (Lucid's "redirected ReLU")
+Rectifiers are nodes of the graph, so it does not matter how a network spells
 them; nothing is hooked or changed, and every call has operators of its own, so rules can run in many threads at once.
 """
 
@@ -23,12 +25,12 @@ from convscope.models.layers import Layer
 from convscope.models.net import Net
 from convscope.models.normalisation import find_response_norms
 from convscope.models.rectifiers import ceiling, is_rectifier, leaks, rectified
-from convscope.models.starts import Start, by_layer
+from convscope.models.starts import Start, by_layer, check_finite
 from convscope.models.steps import Step, Steps
 from convscope.models.unruled import find_gates, find_unruled
 from convscope.watch import SILENT, Watch
 
-Rule = Literal["gradient", "deconvnet", "guided"]
+Rule = Literal["gradient", "deconvnet", "guided", "redirected"]
 Method = Literal["saliency", "deconvnet", "guided_backprop"]  # the techniques that send signals back
 RULES: dict[Method, Rule] = {"saliency": "gradient", "deconvnet": "deconvnet", "guided_backprop": "guided"}
 TITLES = {"gradient": "the gradient", "deconvnet": "a deconvnet", "guided": "guided backprop"}
@@ -46,15 +48,14 @@ class Backward:
         for step in self.steps.all:
             if step.node.target is DETACH:  # as in Net.outputs
                 step.operator = unchanged
-        # of the graph, since a convolution that was folded into another step still reads what is before it
-        needed, moving = net.graph.needed([layer.node]), net.graph.from_pixels
-        nodes = [node for node in net.graph.nodes if node in needed]
+        nodes, moving = nodes_before(net, layer), net.graph.from_pixels
         self.rectifiers = tuple(find_rectifiers(nodes, moving))
         if rule != "gradient":
-            refuse_unruled(net, rule, find_unruled(nodes, moving, layer.node))
+            if rule != "redirected":
+                check_rule(net, layer, rule)
             passed = find_response_norms(nodes) if rule == "deconvnet" else {}
             for step in self.steps.all:
-                if step.node in self.rectifiers:
+                if step.node in self.rectifiers and not (rule == "redirected" and leaks(step.node)):
                     step.operator = Swapped(step, rule, starts=step.node is layer.node)
                 elif step.node in passed:
                     step.operator = Passed(step.operator, passed[step.node] is step.arguments[0])
@@ -93,6 +94,40 @@ class Backward:
                     (signal,) = torch.autograd.grad(value, given, start, retain_graph=more, allow_unused=True)
             yield torch.zeros_like(given) if signal is None else signal
 
+    def sent(self, pixels: Tensor, starts: Sequence[Start]) -> Iterator["Signal"]:
+        """The signals from some starts of the layer on one image 1×3×H×W. UnreadableImage where they are no numbers.
+
+        A deconvnet begins with the unit's own value, as in its paper; everything else, and every class, with 1.
+        """
+        scores = self.layer.node is self.net.graph.scores
+        what = "the scores of this image are" if scores else f"the values of {self.layer.name} at this image are"
+        arrived = "the gradient at this image is" if self.rule == "gradient" else "the signal at this image is"
+        known: list[tuple[Start, float, float | None]] = []
+
+        def begin(value: Tensor) -> Iterator[Tensor]:
+            for start in starts:
+                found = start.found(value[0])
+                cells = value[0][found.cells]
+                check_finite(what, cells)
+                sure = float(value[0].double().softmax(0)[found.unit]) if scores else None
+                known.append((found, float(cells.max()), sure))
+                yield found.sent(value[0], keeps=self.rule == "deconvnet" and not scores)[None]
+
+        for number, signal in enumerate(self.signals(pixels, begin)):
+            check_finite(arrived, signal)
+            yield Signal(signal[0].float().cpu(), *known[number], len(self.rectifiers))
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """What arrives at the pixels from one start on one image."""
+
+    pixels: Tensor  # 3×H×W, at the pixels in [0, 1]
+    start: Start  # with unit and place as they were found
+    value: float  # of the unit there; of a whole map its greatest
+    probability: float | None  # of a class
+    rectifiers: int  # how many the signal passed
+
 
 @dataclass(frozen=True, eq=False)
 class Sent:
@@ -102,33 +137,46 @@ class Sent:
     starts: tuple[Start, ...]  # with unit and place as they were found
     values: tuple[float, ...]  # of the unit there; of a whole map its greatest
     rectifiers: tuple[int, ...]  # how many the signal passed
+    probabilities: tuple[float | None, ...]  # of classes
 
 
 def send_back(net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, watch: Watch = SILENT) -> Sent:
     """Sends signals back from several starts on one image 1×3×H×W: one forward a layer, one backward a start.
 
-    A deconvnet begins with the unit's own value, as in its paper; everything else, and every class, with 1. NoRule.
+    One layer's folded weights are in memory at a time. NoRule before anything runs, UnreadableImage.
     """
-    found, signals, counts = list(starts), torch.zeros(len(starts), *pixels.shape[1:]), [0] * len(starts)
-    values = [0.0] * len(starts)
-    backwards = {layer: Backward(net, layer, rule) for layer in by_layer(starts)}  # all are refused before any runs
-    done = 0
-    for layer, numbers in by_layer(starts).items():
-        keeps = rule == "deconvnet" and layer.node is not net.graph.scores
+    layers = by_layer(starts)
+    if rule != "gradient":
+        for layer in layers:
+            check_rule(net, layer, rule)
+    found: dict[int, Signal] = {}
+    for layer, numbers in layers.items():
+        sent = Backward(net, layer, rule).sent(pixels, [starts[one] for one in numbers])
+        for number, signal in zip(numbers, sent, strict=True):
+            found[number] = signal
+            watch.progress(len(found), len(starts), "signals")
+    signals = [found[number] for number in range(len(starts))]
+    return Sent(
+        torch.stack([one.pixels for one in signals]),
+        tuple(one.start for one in signals),
+        tuple(one.value for one in signals),
+        tuple(one.rectifiers for one in signals),
+        tuple(one.probability for one in signals),
+    )
 
-        def begin(value: Tensor, numbers: Sequence[int] = numbers, keeps: bool = keeps) -> Iterator[Tensor]:
-            for number in numbers:
-                found[number] = starts[number].found(value[0])
-                cells = value[0][found[number].cells]
-                values[number] = float(cells.max())
-                yield found[number].sent(value[0], keeps)[None]
 
-        for number, signal in zip(numbers, backwards[layer].signals(pixels, begin), strict=True):
-            signals[number] = signal[0].float().cpu()
-            counts[number] = len(backwards[layer].rectifiers)
-            done += 1
-            watch.progress(done, len(starts), "signals")
-    return Sent(signals, tuple(found), tuple(values), tuple(counts))
+def nodes_before(net: Net, layer: Layer) -> list[fx.Node]:
+    """The nodes that a layer is computed from, and its own.
+
+    Of the graph, since a convolution that was folded into another step still reads what is before it.
+    """
+    needed = net.graph.needed([layer.node])
+    return [node for node in net.graph.nodes if node in needed]
+
+
+def check_rule(net: Net, layer: Layer, rule: Rule) -> None:
+    """NoRule where a rule has no meaning between the pixels and a layer."""
+    refuse_unruled(net, rule, find_unruled(nodes_before(net, layer), net.graph.from_pixels, layer.node))
 
 
 def find_rectifiers(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> list[fx.Node]:
@@ -188,16 +236,18 @@ class SwappedFunction(torch.autograd.Function):
         context.swapped = swapped
         if swapped.changes:
             context.mark_dirty(given)
-        if swapped.rule == "guided":
+        if swapped.rule != "deconvnet":
             context.save_for_backward(given if swapped.keeps_given else value)
         return value
 
     @staticmethod
     def backward(context: Any, *signals: Tensor) -> tuple[Tensor, None, None, None]:
-        """R → R · [R > 0], for guided backprop also · [x > 0], and [x < ceiling] where there is one."""
+        """R → R · [R > 0], for guided backprop also · [x > 0], and [x < ceiling] where there is one; or redirected."""
         if context.swapped.rule == "deconvnet":
             return signals[0].clamp_min(0), None, None, None
         (value,) = context.saved_tensors
+        if context.swapped.rule == "redirected":
+            return signals[0] * ((value > 0) | (signals[0] > 0)), None, None, None
         high = context.swapped.ceiling
         if high is None:
             found = torch.ops.aten.threshold_backward(signals[0], value, 0)

@@ -26,7 +26,8 @@ from convscope.models.steps import Step, sources_of
 KINDS = ("pointwise", "slide", "cat", "reshape")
 SAME = Slide(1, 1, 0)
 WORTH = 0.5  # of a whole image's cost: seven layers measured below it were at least 1.4 times as fast by crops
-AT_ONCE = 2.5  # whole images' worth of crops in one pass: many more at once were slower
+AT_ONCE = 2.5  # whole images' worth of products in one pass: many more at once were slower
+ROOM = 4e8  # bytes: of the pixels, their padded copies and the signals of one pass
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,17 @@ class Crops:
         """Whether crops take less time than whole images, several at once: measured, so below a share of 0.5."""
         return self.share() < WORTH
 
+    def at_once(self) -> int:
+        """How many crops run in one pass: what costs as much as a few whole images, and has room in memory."""
+        height, width = self.net.size
+        each = 3 * (4 * 3 * height * width)  # a crop has an image of its own, its padded copy and its signal
+        return max(1, int(min(AT_ONCE / self.share(), ROOM / each)))
+
     def signals(self, pixels: Tensor, places: list[Place], units: list[int], kept: bool) -> tuple[Tensor, Tensor]:
         """The value of a unit at a place of each image (N,), and the signals N×3×H×W from there, 0 outside the crops.
 
-        kept: the signal begins with the value itself, else with 1.
+        kept: the signal begins with the value itself, else with 1. All in one pass.
         """
-        step = max(1, int(AT_ONCE / self.share()))
-        parts = [slice(at, at + step) for at in range(0, len(places), step)]
-        found = [self.pass_of(pixels[part], places[part], units[part], kept) for part in parts]
-        return torch.cat([values for values, _ in found]), torch.cat([signals for _, signals in found])
-
-    def pass_of(self, pixels: Tensor, places: list[Place], units: list[int], kept: bool) -> tuple[Tensor, Tensor]:
-        """The same in one pass."""
         backward, graph = self.backward, self.net.graph
         at = torch.tensor([place.row for place in places]), torch.tensor([place.column for place in places])
         runs = self.runs[graph.pixels]

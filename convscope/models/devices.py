@@ -27,5 +27,6 @@ def first_device(state: Mapping[str, Tensor]) -> torch.device:
 
 
 def snapshot(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies that nobody else holds, detached, on the device."""
-    return {name: value.detach().to(device, copy=True) for name, value in state.items()}
+    """Copies that nobody else holds, detached, on the device; gradients can pass them, wherever they are made."""
+    with torch.inference_mode(False), torch.no_grad():  # a copy of an inference tensor is a plain one here
+        return {name: value.detach().to(device, copy=True) for name, value in state.items()}

@@ -40,6 +40,7 @@ class Graph:
     weights: Mapping[fx.Node, str]  # placeholder → name in the state
     pixels: fx.Node
     scores: fx.Node
+    learnt: frozenset[str]  # the names of the weights that are parameters, not buffers or constants
 
     @cached_property
     def from_pixels(self) -> frozenset[fx.Node]:
@@ -130,13 +131,17 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
     signature, state = program.graph_signature, {**program.state_dict, **program.constants}
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     weights: dict[fx.Node, str] = {}
-    pixels = None
+    pixels, learnt = None, set[str]()
     for entry in signature.input_specs:
         name = getattr(entry.arg, "name", "")
         if entry.kind == InputKind.USER_INPUT:
             pixels = placeholders[name]
         elif entry.target is not None:
             weights[placeholders[name]] = entry.target
+            if entry.kind == InputKind.PARAMETER:
+                learnt.add(entry.target)
+            if entry.kind == InputKind.CONSTANT_TENSOR:  # nothing can change it: what is_zero asks
+                placeholders[name].meta["zero"] = not state[entry.target].any()
     output = next(node for node in program.graph.nodes if node.op == "output")
     results = output.args[0]
     if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
@@ -148,7 +153,9 @@ def trace(module: nn.Module, size: tuple[int, int]) -> tuple[Graph, dict[str, Te
     if len(shape) != 2:
         raise UnsuitableNet(f"{type(module).__name__} returns {len(shape)} axes where N×K scores are needed", WRAP_HINT)
     nodes = tuple(node for node in program.graph.nodes if node.op == "call_function")
-    return Graph(nodes, weights, pixels, results[0]), {name: state[name] for name in weights.values()}
+    return Graph(nodes, weights, pixels, results[0], frozenset(learnt)), {
+        name: state[name] for name in weights.values()
+    }
 
 
 @contextmanager

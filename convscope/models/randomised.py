@@ -7,78 +7,101 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from convscope.models.functional import NORM
-from convscope.models.graph import Graph, operator_name
+from convscope.models.graph import Graph, module_calls, operator_name
 from convscope.models.net import Net
 
-WEIGHTED = frozenset(["conv2d", "conv_transpose2d", "linear", "addmm"])
+PRODUCTS = frozenset(["conv2d", "conv_transpose2d", "linear", "addmm"])
+NORMS = frozenset(
+    ["batch_norm", "layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm", "rms_norm"]
+)
+LEAK = 0.25  # of a PReLU, as torch begins
 
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """A layer with weights: a convolution or linear layer and the BatchNorms that read it, or another BatchNorm."""
+    """A layer with weights: an operator that reads some, and the normalisations of what a convolution gives."""
 
     name: str
     node: fx.Node
-    norms: tuple[fx.Node, ...]
+    weights: Mapping[str, float | None]  # name in the state → what all of it is set to; None: He's normal weights
 
 
 def weighted_layers(net: Net, last: fx.Node) -> tuple[Weighted, ...]:
-    """All of them up to a node, the topmost (last computed) first; each has weights of its own that the state holds."""
+    """All of them up to a node, the topmost (last computed) first. Shared weights belong to the topmost one alone."""
     graph, needed = net.graph, net.graph.needed([last])
     names = {layer.node: layer.name for layer in reversed(net.layers)}
-    found = []
+    found, known = [], set[str]()
     for node in reversed(graph.nodes):
-        alone = node.target is NORM and operator_name(node.all_input_nodes[0]) not in WEIGHTED
-        if node in needed and (alone or operator_name(node) in WEIGHTED) and keys_of(graph, node):
-            norms = tuple(user for user in node.users if user.target is NORM)
-            value = next(iter(node.users)) if alone else node  # a BatchNorm gives a tuple
-            found.append(Weighted(names.get(value, node.name), node, norms))
+        if node not in needed or node not in graph.from_pixels or belongs(node):
+            continue
+        norms = [user for user in node.users if user in needed and belongs(user)]
+        own = {key: value for one in (node, *norms) for key, value in untrained(net, one).items() if key not in known}
+        if own:
+            value = node if isinstance(node.meta["val"], Tensor) else next(iter(node.users))  # some give tuples
+            path, _ = (module_calls(node) or [("", 1)])[-1]
+            found.append(Weighted(names.get(value, path or next(iter(own))), node, own))
+            known.update(own)
     return tuple(found)
 
 
-def keys_of(graph: Graph, node: fx.Node) -> list[str]:
-    """The names of the weights that a node reads, or that what it reads is made of (standardised weights)."""
+def belongs(node: fx.Node) -> bool:
+    """Whether a node normalises what a convolution or linear layer gives, and so is a part of that layer."""
+    return operator_name(node) in NORMS and operator_name(node.all_input_nodes[0]) in PRODUCTS
+
+
+def untrained(net: Net, node: fx.Node) -> dict[str, float | None]:
+    """The weights that a node reads, or that what it reads is made of, with what they are before training."""
+    found: dict[str, float | None] = {}
+    name, schema = operator_name(node), getattr(node.target, "_schema", None)
+    for place, argument in enumerate(schema.arguments if schema else ()):
+        given = node.args[place] if place < len(node.args) else node.kwargs.get(argument.name)
+        statistic = name in NORMS and argument.name.startswith("running_")
+        for key in keys_of(net.graph, given):
+            if (key in net.graph.learnt or statistic) and net.weights[key].is_floating_point():
+                found.setdefault(key, initial(name, argument.name, net.weights[key].ndim))
+    return found
+
+
+def keys_of(graph: Graph, source: Any) -> list[str]:
+    """The names of the weights that an argument is, or that it is made of (standardised weights)."""
+    waiting: list[fx.Node] = []
+    fx.node.map_arg(source, waiting.append)
     found: dict[str, None] = {}
-    waiting = list(node.all_input_nodes)
     while waiting:
-        source = waiting.pop(0)
-        if source in graph.weights:
-            found[graph.weights[source]] = None
-        elif source not in graph.from_pixels:
-            waiting.extend(source.all_input_nodes)
+        node = waiting.pop(0)
+        if node in graph.weights:
+            found[graph.weights[node]] = None
+        elif node not in graph.from_pixels:
+            waiting.extend(node.all_input_nodes)
     return list(found)
 
 
+def initial(operator: str, argument: str, axes: int) -> float | None:
+    """What a weight is before training; None: normal. What only scales becomes 1, since nobody knows where it began."""
+    if operator in NORMS:
+        return 1.0 if argument in ("weight", "running_var") else 0.0
+    if operator in ("prelu", "_prelu_kernel"):
+        return LEAK
+    if operator in ("mul", "div"):
+        return 1.0
+    return 0.0 if argument == "bias" or axes < 2 else None
+
+
 def randomised(net: Net, layers: Sequence[Weighted], seed: int) -> Net:
-    """A sibling whose layers are as before training: He's normal weights, biases 0, BatchNorms that change nothing."""
-    fresh: dict[str, Tensor] = {}
-    for layer in layers:
-        for node in (layer.node, *layer.norms):
-            fresh.update(untrained(net, node, seed))
-    return net.sibling(fresh)
+    """A sibling whose layers are as before training: He's normal weights, biases 0, normalisations and scales 1."""
+    return net.sibling({key: fresh(net, key, value, seed) for one in layers for key, value in one.weights.items()})
 
 
-def untrained(net: Net, node: fx.Node, seed: int) -> Mapping[str, Tensor]:
-    """New values of what a node reads; each name has a stream of its own, so that levels of a cascade agree."""
-    graph, found = net.graph, {}
-    sources = [(place, source) for place, source in enumerate(node.args) if isinstance(source, fx.Node)]
-    places = {graph.weights[source]: place for place, source in sources if source in graph.weights}
-    for key in keys_of(graph, node):
-        old = net.weights[key]
-        if node.target is NORM:  # input, gain, shift, mean, variance
-            found[key] = torch.ones_like(old) if places.get(key) in (1, 4) else torch.zeros_like(old)
-        elif not old.is_floating_point():
-            continue
-        elif old.ndim > 1:
-            digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
-            random = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-            fan = math.prod(old.shape[1:])
-            found[key] = (torch.randn(old.shape, generator=random) * math.sqrt(2 / fan)).to(old)
-        else:
-            found[key] = torch.zeros_like(old)
-    return found
+def fresh(net: Net, key: str, value: float | None, seed: int) -> Tensor:
+    """A weight before training; each name has a stream of its own, so that levels of a cascade agree."""
+    old = net.weights[key]
+    if value is not None:
+        return torch.full_like(old, value)
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    random = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
+    return (torch.randn(old.shape, generator=random) * math.sqrt(2 / math.prod(old.shape[1:]))).to(old)

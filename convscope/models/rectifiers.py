@@ -8,6 +8,7 @@ from convscope.models.graph import operator_name
 
 ALWAYS = frozenset({"relu", "relu6", "leaky_relu", "prelu", "rrelu"})
 GATES = ("gt", "ge", "le", "lt")
+COPIES = ("_to_copy", "to", "type_as", "clone", "lift_fresh_copy", "detach")
 
 
 def is_rectifier(node: fx.Node) -> bool:
@@ -71,17 +72,21 @@ def is_number(value: Any, number: float) -> bool:
 
 def is_zero(value: Any) -> bool:
     """Whether an argument is the constant 0, alone or as a tensor full of it."""
+    while isinstance(value, fx.Node) and operator_name(value) in COPIES:
+        value = value.args[0]
     if not isinstance(value, fx.Node):
         return is_number(value, 0)
     name = operator_name(value)
-    return name in ("zeros", "zeros_like", "new_zeros") or (
-        name in ("full", "full_like", "scalar_tensor") and any(is_number(item, 0) for item in value.args)
+    return (
+        bool(value.meta.get("zero"))
+        or name in ("zeros", "zeros_like", "new_zeros")
+        or (name in ("full", "full_like", "scalar_tensor") and any(is_number(item, 0) for item in value.args))
     )
 
 
 def is_gate(value: Any, gate: Any, names: tuple[str, ...] = ("gt", "ge")) -> bool:
     """Whether `gate` is (value > 0), possibly cast to a number."""
-    while isinstance(gate, fx.Node) and operator_name(gate) in ("_to_copy", "to", "type_as", "clone", "detach"):
+    while isinstance(gate, fx.Node) and operator_name(gate) in COPIES:
         gate = gate.args[0]
     if not isinstance(gate, fx.Node) or operator_name(gate) not in names:
         return False

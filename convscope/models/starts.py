@@ -54,9 +54,15 @@ def begin(net: Net, image: ImageLike, target: Target) -> tuple[Prepared, list[St
     prepared = net.prepare(image)
     with torch.no_grad():
         scores = net.scores(prepared.pixels)[0] if target is None else None
-    if scores is not None and not bool(scores.isfinite().all()):
-        raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
+    if scores is not None:
+        check_finite("the scores of this image are", scores)
     return prepared, find_starts(net, target, scores)
+
+
+def check_finite(what: str, values: Tensor) -> None:
+    """UnreadableImage where values are NaN or infinite; what: "the scores of this image are" or the like."""
+    if not bool(values.isfinite().all()):
+        raise UnreadableImage(f"{what} not finite", "check the network's weights, mean and std")
 
 
 def find_starts(net: Net, target: Target, scores: Tensor | None = None) -> list[Start]:
@@ -80,7 +86,7 @@ def find_start(net: Net, target: object) -> Start:
     names = {layer.name for layer in net.layers}
     if isinstance(target, str | Address):
         address = Address.parse(target) if isinstance(target, Address) or ":" in target else None
-        if address is None and target in names:
+        if address is None and target in names and not str(target).isdecimal():  # "5" is a class, as in occlusion
             address = Address(str(target))
         if address is not None and address.layer != OUTPUT:
             layer, unit, place = net.locate(address)
@@ -88,7 +94,8 @@ def find_start(net: Net, target: object) -> Start:
                 return Start(layer, unit, place if layer.spatial else None)
             if unit is None:
                 raise BadAddress(f"{target} is the output", 'name one of its classes: 259, "pomeranian", "class:259"')
-            target = unit
+            if place is None:
+                target = unit
     return Start(net.output_layer, target_class(net, target))
 
 

@@ -2,16 +2,18 @@
 
 Both methods change how a signal passes a rectifier. A GELU, SiLU or tanh has no such rule, and a picture made without
 one would be a plain gradient under another name. What only scales other values (the sigmoid of squeeze-and-excite) is
-a gate: signals pass it by its true gradient.
+a gate: signals pass it by its true gradient. Bends made by hand are known by their operators: a root of what is no
+mean, the greater of a value and itself in another form, an attention.
 """
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, fx
 
 from convscope.models.graph import operator_name
 from convscope.models.layers import SMOOTH
-from convscope.models.rectifiers import ceiling, is_rectifier, rectified
+from convscope.models.rectifiers import argument, ceiling, is_rectifier, rectified
 
 BOUNDED = frozenset(
     ["sigmoid", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "tanh", "relu6", "softmax", "_softmax"]
@@ -27,14 +29,25 @@ CHAIN = frozenset(  # element by element, or only another shape
     [
         "add", "sub", "rsub", "mul", "div", "neg", "clone", "_to_copy", "to", "type_as", "contiguous", "alias",
         "detach", "view", "_unsafe_view", "reshape", "expand", "expand_as", "unsqueeze", "squeeze", "permute",
-        "transpose",
+        "transpose", "batch_norm",
     ]
 )  # fmt: skip
 PARTS = frozenset(["getitem", "split", "split_with_sizes", "chunk", "slice", "select"])
 SHAPED = ("expand_as", "view_as", "type_as")
+MADE = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")  # of a tensor's shape alone
 GREATEST = ("maximum", "minimum", "fmax", "fmin")
 PROBABILITIES = ("softmax", "_softmax", "sigmoid")
 JOINS = ("mul", "div", *GREATEST, "where", "masked_fill", "addcmul")
+ROOTS = ("sqrt", "rsqrt", "pow")
+MEANS = frozenset(
+    [
+        "mean", "sum", "var", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+        "linalg_vector_norm", "norm",
+    ]
+)  # fmt: skip
+ALONG = {"glu": -1, "amax": (), "amin": (), "max": None, "min": None}  # what joins values along an axis, its default
+ATTENTION = ("scaled_dot_product_attention", "_scaled_dot_product")
+FILLED = ("index_put", "masked_scatter")
 
 
 def find_gates(nodes: Sequence[fx.Node], moving: frozenset[fx.Node]) -> set[fx.Node]:
@@ -83,15 +96,52 @@ def find_unruled(nodes: Sequence[fx.Node], moving: frozenset[fx.Node], last: fx.
         name = operator_name(node)
         if node not in moving or node in gates or is_rectifier(node) or (node is last and name in PROBABILITIES):
             continue
-        if name in BENT or (name in JOINS and is_made_by_hand(node, moving)):
+        by_hand = name in JOINS and is_made_by_hand(node, moving)
+        if name in BENT or by_hand or is_bend(node, moving):
             found.append(node)
     return found
+
+
+def is_bend(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
+    """Whether a node bends values by operators that are mostly used for something else."""
+    name = operator_name(node)
+    if name.startswith(ATTENTION):
+        return True
+    if name in FILLED:  # x[x < 0] = 0
+        return any(one in moving and one.meta["val"].dtype == torch.bool for one in node.all_input_nodes)
+    if name in ROOTS:
+        exponent = node.args[1] if name == "pow" else 0.5
+        whole = isinstance(exponent, int | float) and float(exponent).is_integer()
+        return not whole and not all(is_mean(one, moving) for one in tensors(node, moving))
+    return name in ALONG and joins_itself(node, moving)
+
+
+def is_mean(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
+    """Whether a value is made of means or sums alone, as deviations and lengths are that a network divides by."""
+    sources = tensors(node, moving)
+    follows = bool(sources) and operator_name(node) in CHAIN.union(ROOTS, ["square"])
+    return operator_name(node) in MEANS or (follows and all(is_mean(one, moving) for one in sources))
+
+
+def joins_itself(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
+    """Whether a node joins a value with a constant or with another form of itself, put side by side before."""
+    source, dims = node.args[0], argument(node, 1, "dim", ALONG[operator_name(node)])
+    if not isinstance(source, fx.Node) or operator_name(source) not in ("cat", "stack") or dims is None:
+        return False
+    rank = source.meta["val"].ndim
+    axes = {axis % rank for axis in ([dims] if isinstance(dims, int) else dims or range(rank))}
+    if int(argument(source, 1, "dim", 0)) % rank not in axes:
+        return False
+    parts = source.args[0]
+    assert isinstance(parts, list | tuple)
+    made = [roots(one, moving) for one in tensors(source, moving)]
+    return len(made) < len(parts) or any(a & b for place, a in enumerate(made) for b in made[:place])
 
 
 def is_made_by_hand(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
     """Whether a node joins a value with a bent version of the same value: x·relu6(x + 3)/6, max(x, 0.1·x), x·(x>1).
 
-    The greater of a value and a constant tensor is one too: nobody knows here whether that tensor is 0.
+    The greater of a value and a constant tensor is one too, where that is not known to be 0: a buffer may change.
     """
     parts = tensors(node, moving)
     bends = operator_name(node) not in ("mul", "div", "addcmul")
@@ -108,7 +158,7 @@ def is_made_by_hand(node: fx.Node, moving: frozenset[fx.Node]) -> bool:
 def roots(node: fx.Node, moving: frozenset[fx.Node], through: frozenset[str] = BENT) -> set[fx.Node]:
     """The values that a node is made of element by element, itself among them, each from one value and constants."""
     found = {node}
-    while operator_name(node) in CHAIN | through or is_rectifier(node):
+    while operator_name(node) in CHAIN | through or is_rectifier(node) or is_normalised(node):
         if is_rectifier(node) and not through:
             break
         sources = tensors(node, moving)
@@ -117,6 +167,11 @@ def roots(node: fx.Node, moving: frozenset[fx.Node], through: frozenset[str] = B
         node = sources[0]
         found.add(node)
     return found
+
+
+def is_normalised(node: fx.Node) -> bool:
+    """Whether a node is what a BatchNorm gives."""
+    return operator_name(node) == "getitem" and operator_name(node.all_input_nodes[0]) == "batch_norm"
 
 
 def is_bent(node: fx.Node, ends: set[fx.Node], moving: frozenset[fx.Node]) -> bool:
@@ -131,4 +186,5 @@ def is_bent(node: fx.Node, ends: set[fx.Node], moving: frozenset[fx.Node]) -> bo
 def tensors(node: fx.Node, moving: frozenset[fx.Node]) -> list[fx.Node]:
     """The tensors that a node reads and that depend on the image, without those of which it reads the shape alone."""
     read = node.all_input_nodes[:1] if operator_name(node) in SHAPED else node.all_input_nodes
-    return [one for one in read if one in moving and isinstance(one.meta.get("val"), Tensor | tuple | list)]
+    known = [one for one in read if one in moving and operator_name(one) not in MADE]
+    return [one for one in known if isinstance(one.meta.get("val"), Tensor | tuple | list)]

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 from convscope.errors import BadOption
 from convscope.render.activations import activation_panels
+from convscope.render.comparison import method_panels
 from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
@@ -19,6 +20,7 @@ from convscope.studies.health import Health
 from convscope.studies.projections import Projections
 from convscope.studies.vitals import Vitals
 from convscope.techniques.activations import Activations
+from convscope.techniques.comparison import GradientMethods
 from convscope.techniques.filters import Filters
 from convscope.techniques.gradient import Projection, Saliency
 from convscope.techniques.localisation import Localisation
@@ -85,6 +87,12 @@ def draw_saliency(result: Saliency) -> tuple[Panel, ...]:
 def draw_projection(result: Projection) -> tuple[Panel, ...]:
     """What was sent back to the pixels (Zeiler & Fergus 2014, figure 2; Springenberg et al. 2015, figure 3)."""
     return projection_panels(result)
+
+
+@draw.register
+def draw_gradient_methods(result: GradientMethods) -> tuple[Panel, ...]:
+    """One image and one start by three rules (Springenberg et al. 2015, figure 3)."""
+    return method_panels(result)
 
 
 @draw.register

@@ -4,6 +4,8 @@ Magnitudes are drawn in magma from 0, signed sums over the colours in orange and
 deconvnet and guided backprop in their own colours about mid-grey, as their papers do.
 """
 
+from math import ceil, floor
+
 import numpy as np
 from torch import Tensor
 
@@ -11,73 +13,104 @@ from convscope.arrays import Box
 from convscope.models.address import OUTPUT, Address
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
+from convscope.render.methods import NAMES, PAPERS
 from convscope.render.panels import Scale, Tiles
 from convscope.render.pixels import Limits, Pixels, Values
-from convscope.techniques.gradient import Projection, Saliency
+from convscope.techniques.gradient import Projection, Saliency, Signals
 from convscope.techniques.occlusion import OcclusionMap
 
 SIDE, SEVERAL = 232.0, 168.0  # CSS px of a tile: of one target; of several
 DRAWN = 12  # targets at most
 QUANTILE = 0.995  # of a map's values: where its colours end, since a few pixels have far more than all others
-METHODS = {
-    "deconvnet": "Zeiler & Fergus 2014: only what is above 0 passes a rectifier",
-    "guided backprop": "Springenberg et al. 2015: only what is above 0 passes a rectifier, only where it was active",
-}
 
 
 def saliency_panels(result: Saliency) -> tuple[Panel, ...]:
     """For each target the image, the size of the gradient at each pixel, and its signed sum over the colours."""
-    maps, gradients = flat(result.map, 2)[:DRAWN], flat(result.gradient, 3)[:DRAWN].sum(1)
-    boxes, side = result.input_boxes, SEVERAL if len(maps) > 1 else SIDE
-    ends = tuple((0.0, high_end(one)) for one in maps)
+    maps, sums = flat(result.map, 2), flat(result.gradient, 3).sum(1)
+    one, ends = len(maps) == 1, [(0.0, high_end(values)) for values in maps]
     rows = []
-    for number, (values, signed) in enumerate(zip(maps, gradients, strict=True)):
-        box, reach = boxes[number], high_end(np.abs(signed))
+    for number, (values, signed) in enumerate(zip(maps[:DRAWN], sums[:DRAWN], strict=True)):
+        box, reach = result.input_boxes[number], high_end(np.abs(signed))
         tiles = (
             Tile(shown_image(result, number), footer="the image"),
             Tile(coloured(values, box, False, ends[number]), footer="greatest |gradient| of the three colours"),
-            Tile(coloured(signed, box, True, (-reach, reach)), footer="sum of the gradient over the colours"),
+            Tile(coloured(signed, box, True, (-reach, reach)), footer=f"sum over the colours, ± {reach:.3g}"),
         )
         rows.append(TileRow(*head(result, number), tiles))
-    crops = "" if result.crops == 1 else f", the mean over {result.crops} crops (corners, centre, mirrored)"
-    one = len(maps) == 1
+    crops, whose = "", "its sum over the colours"
+    if result.crops > 1:
+        crops = f", the mean over {result.crops} crops (corners, centre, mirrored)"
+        whose = "the sum over the colours of the image's own gradient, not of the crops'"
     caption = (
         f"{result.net} on {result.image}. How much each pixel changes {'it' if one else 'each target'}: the gradient "
         "with respect to pixels in [0, 1] (Simonyan et al. 2014). In the middle its size, the greatest of red, green "
         f"and blue{crops}: black is 0, the lightest colour {'' if one else 'of each map '}is the {QUANTILE:.1%} "
-        "quantile. Right: orange where more light raises the target, blue where it lowers it, mid-grey where it "
-        f"changes nothing.{dark(result, maps)}{cropped(result)}"
+        f"quantile. Right {whose}: orange where more light raises the target, blue where it lowers it, mid-grey where "
+        f"it changes nothing.{dark(result, maps)}{cropped(result)}{left_out(result)}"
     )
     scale = Scale(ends[0], False, maps[0]) if one else None
     return (
         Tiles(
-            f"{result.address if one else f'{len(maps)} targets'}: saliency", tuple(rows), caption, side,
-            "|gradient|", scale=scale, smooth=False,
+            f"{title(result)}: saliency", tuple(rows), caption, SIDE if one else SEVERAL, "|gradient|", scale=scale,
+            smooth=False,
         ),
     )  # fmt: skip
 
 
 def projection_panels(result: Projection) -> tuple[Panel, ...]:
     """For each target what it can see of the image, and the signal that was sent back to it."""
-    signals = flat(result.signal, 3)[:DRAWN]
-    side = SEVERAL if len(signals) > 1 else SIDE
+    signals = flat(result.signal, 3)
     rows = []
-    for number, signal in enumerate(signals):
+    for number, signal in enumerate(signals[:DRAWN]):
         picture = signal_picture(signal, result.input_boxes[number])
-        tiles = (Tile(shown_image(result, number), footer="the image"), Tile(picture, footer=result.method))
+        passed = f"{result.method}, {counted(result.rectifiers[number])}"
+        tiles = (Tile(shown_image(result, number), footer="the image"), Tile(picture, footer=passed))
         rows.append(TileRow(*head(result, number), tiles))
-    passed = max(result.rectifiers)
-    rectifiers = (
-        f"{passed} rectifiers lie on the way." if passed else "No rectifier lies on the way: it is the gradient."
-    )
     caption = (
-        f"{result.net} on {result.image}: what is sent back to the pixels ({METHODS[result.method]}). {rectifiers} "
-        f"Mid-grey is 0; each signal has its own scale, the same for its three colours and both signs, up to the "
-        f"{QUANTILE:.1%} quantile of its size."
-        f"{dark(result, signals)}{cropped(result)}"
+        f"{result.net} on {result.image}: what is sent back to the pixels ({PAPERS[result.method]}).{begun(result)} "
+        f"{on_the_way(result)} Mid-grey is 0; each signal has its own scale, the same for its three colours and both "
+        f"signs, up to the {QUANTILE:.1%} quantile of its size."
+        f"{dark(result, signals)}{cropped(result)}{left_out(result)}"
     )
-    who = result.address if len(rows) == 1 else f"{len(rows)} targets"
-    return (Tiles(f"{who}: {result.method}", tuple(rows), caption, side, "", smooth=True),)
+    side = SIDE if len(signals) == 1 else SEVERAL
+    return (Tiles(f"{title(result)}: {result.method}", tuple(rows), caption, side, "", smooth=True),)
+
+
+def counted(rectifiers: int) -> str:
+    """A number of rectifiers in words."""
+    return f"{rectifiers or 'no'} rectifier{'' if rectifiers == 1 else 's'}"
+
+
+def on_the_way(result: Projection) -> str:
+    """How many rectifiers the signals passed, and what it means where that is none."""
+    least, most = min(result.rectifiers), max(result.rectifiers)
+    nothing = "nothing is stopped" + (": it is the gradient." if result.method == NAMES["guided_backprop"] else ".")
+    if most == 0:
+        return f"No rectifier lies on the way, so {nothing}"
+    if least == most:
+        return f"{counted(most)} {'lies' if most == 1 else 'lie'} on the way{' of each' * (len(result.targets) > 1)}."
+    return f"{least} to {counted(most)} lie on the way." + ("" if least else f" Where there is none, {nothing}")
+
+
+def begun(result: Projection) -> str:
+    """What a deconvnet's signals begin with."""
+    if result.method != NAMES["deconvnet"]:
+        return ""
+    classes = [Address.parse(one).layer == OUTPUT for one in result.targets]
+    if any(classes) and not all(classes):
+        return " A unit's signal begins with its activation, a class's with 1."
+    return f" It begins with {'1' if all(classes) else 'the activation'}."
+
+
+def title(result: Signals) -> str:
+    """What the signals start at."""
+    return result.address if len(result.targets) == 1 else f"{len(result.targets)} targets"
+
+
+def left_out(result: Signals) -> str:
+    """How many targets are not drawn."""
+    more = len(result.targets) - DRAWN
+    return f" The first {DRAWN} targets are drawn, the other {more} are not." if more > 0 else ""
 
 
 def map_projection(result: OcclusionMap) -> tuple[Panel, ...]:
@@ -87,7 +120,8 @@ def map_projection(result: OcclusionMap) -> tuple[Panel, ...]:
     layer, unit = result.strongest.rsplit(":", 1)
     whole = Box(0, 0, *result.pixels.shape[1:])
     tiles = [Tile(pixels.to_bytes(result.pixels.numpy().transpose(1, 2, 0)), footer="the image")]
-    for method, signal in zip(METHODS, result.projection.double().numpy(), strict=True):
+    methods = (NAMES["deconvnet"], NAMES["guided_backprop"])
+    for method, signal in zip(methods, result.projection.double().numpy(), strict=True):
         tiles.append(Tile(signal_picture(signal, whole), footer=method))
     caption = (
         f"What reaches unit {unit} of {layer}, the strongest of its layer on this image: its whole map sent back to "
@@ -108,7 +142,7 @@ def high_end(values: Values) -> float:
     return float(np.quantile(finite, QUANTILE)) if finite.size else 1.0
 
 
-def head(result: Saliency | Projection, number: int) -> tuple[str, str]:
+def head(result: Signals, number: int) -> tuple[str, str]:
     """What stands beside a target's row: the class and its score, or the unit, its layer and its activation."""
     address, value = Address.parse(result.targets[number]), f"{result.values[number]:.3g}"
     if address.layer == OUTPUT:
@@ -116,16 +150,21 @@ def head(result: Saliency | Projection, number: int) -> tuple[str, str]:
     return f"unit {address.unit}: {value}", address.layer
 
 
-def shown_image(result: Saliency | Projection, number: int) -> Pixels:
+def shown_image(result: Signals, number: int) -> Pixels:
     """What of the original image can matter to a target; all of it as the net saw it where that is everything."""
-    box = result.boxes[number]
     if is_all(result, number):
         return pixels.to_bytes(result.prepared.pixels[0].cpu().numpy().transpose(1, 2, 0))
-    top, left, bottom, right = (round(edge) for edge in box)
-    return result.prepared.original[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return touched(result.prepared.original, result.boxes[number])
 
 
-def is_all(result: Saliency | Projection, number: int) -> bool:
+def touched(picture: Pixels, box: Box) -> Pixels:
+    """All pixels of an H×W×3 picture that a box touches, at least one, also of a box without an area at its edge."""
+    height, width = picture.shape[:2]
+    top, left = min(max(floor(box.top), 0), height - 1), min(max(floor(box.left), 0), width - 1)
+    return picture[top : max(ceil(box.bottom), top + 1), left : max(ceil(box.right), left + 1)]
+
+
+def is_all(result: Signals, number: int) -> bool:
     """Whether the whole input can matter to a target."""
     height, width = result.prepared.pixels.shape[2:]
     return tuple(result.input_boxes[number]) in ((0, 0, height, width), (0, 0, 0, 0))
@@ -154,14 +193,14 @@ def about_grey(signal: Values) -> Pixels:
     return pixels.to_bytes((0.5 + signal / (2 * high_end(np.abs(signal)))).transpose(1, 2, 0))
 
 
-def cropped(result: Saliency | Projection) -> str:
+def cropped(result: Signals) -> str:
     """That pictures are cropped."""
     if all(is_all(result, number) for number in range(len(result.targets))):
         return ""
     return " Pictures of units are cropped to all that they can see there, on the original image."
 
 
-def dark(result: Saliency | Projection, found: Values) -> str:
+def dark(result: Signals, found: Values) -> str:
     """Which targets nothing was sent back from."""
     names = [name for name, one in zip(result.names, found, strict=False) if not np.any(one)]
     if not names:

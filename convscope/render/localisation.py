@@ -10,8 +10,7 @@ from convscope.render.pixels import Pixels
 from convscope.techniques.localisation import Localisation
 
 SIDE = 216.0  # CSS px of a tile
-DIMMED = 0.22  # of the light of what is not the object
-GREYED = (0.3, 0.4)  # darkest grey and range of greys below the seeds
+GREYED = (0.3, 0.4)  # darkest grey and range of greys below the seeds and around the object
 FOREGROUND, BACKGROUND = (240, 146, 48), (74, 156, 240)  # orange and blue, as of the signed colours
 
 
@@ -25,7 +24,7 @@ def localisation_panels(result: Localisation) -> tuple[Panel, ...]:
         Tile(picture, box=result.input_box, footer="the image and the box" if result.box else "the image"),
         Tile(pixels.colour(values, False, scale.limits), footer="saliency"),
         Tile(seed_picture(result, picture), footer="seeds: orange object, blue background"),
-        Tile(dimmed(picture, result.mask), footer=footer),
+        Tile(np.where(result.mask[..., None], picture, greyed(picture)), footer=footer),
     )
     subtitle = f"score {result.score:.3g}" if result.probability is None else f"p = {result.probability:.2g}"
     title = f"{result.name}: localisation"
@@ -54,13 +53,13 @@ def caption(result: Localisation) -> str:
 
 def seed_picture(result: Localisation, picture: Pixels) -> Pixels:
     """The image in greys, on it the seeds."""
-    light = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
-    shown = pixels.to_bytes(np.repeat((GREYED[0] + GREYED[1] * light)[..., None], 3, axis=2))
+    shown = greyed(picture)
     shown[result.seeds < 0] = BACKGROUND
     shown[result.seeds > 0] = FOREGROUND
     return shown
 
 
-def dimmed(picture: Pixels, mask: np.ndarray) -> Pixels:
-    """The image, dark outside the mask."""
-    return np.where(mask[..., None], picture, (picture * DIMMED).round().astype(np.uint8))
+def greyed(picture: Pixels) -> Pixels:
+    """The image in greys of little contrast, on which both dark and light things in colour stand out."""
+    light = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
+    return pixels.to_bytes(np.repeat((GREYED[0] + GREYED[1] * light)[..., None], 3, axis=2))

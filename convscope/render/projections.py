@@ -4,7 +4,8 @@ import numpy as np
 
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
-from convscope.render.gradient import about_grey
+from convscope.render.gradient import about_grey, touched
+from convscope.render.methods import NAMES, PAPERS
 from convscope.render.panels import Tiles
 from convscope.render.pixels import Pixels
 from convscope.studies.exemplars import Patch
@@ -13,12 +14,6 @@ from convscope.studies.projections import Projections
 SIDE, MOSAIC = 104.0, 190.0  # CSS px: a patch of a single unit; the patches of one of many units
 ACROSS = 4  # mosaics in a row
 CELL, GAP = 128, 4  # px of a patch in a mosaic, and between two
-NAMES = {"deconvnet": "deconvnet", "guided_backprop": "guided backprop", "saliency": "gradient"}
-WORDS = {
-    "deconvnet": "the deconvnet's projection, which begins with the activation (Zeiler & Fergus 2014, figure 2)",
-    "guided_backprop": "guided backprop (Springenberg et al. 2015, figure 3)",
-    "saliency": "the gradient (Simonyan et al. 2014)",
-}
 
 
 def projection_tiles(result: Projections) -> tuple[Panel, ...]:
@@ -38,8 +33,8 @@ def one_unit(result: Projections) -> Tiles:
     rows = (TileRow(unit, "strongest patches", patches), TileRow(NAMES[result.method], "", signals))
     caption = (
         f"{count_words(result)} {result.net}'s {result.address}, strongest first, each cut to all that the unit sees "
-        f"there (on the original image); the number is its {result.quantity}. Below each {WORDS[result.method]}: "
-        "mid-grey is 0, each with a scale of its own."
+        f"there (on the original image); the number is its {result.quantity}. Below each what is sent "
+        f"back from it {way(result)}: mid-grey is 0, each with a scale of its own."
     )
     return Tiles(f"{result.address}, {NAMES[result.method]}", rows, caption, SIDE, result.quantity)
 
@@ -51,15 +46,22 @@ def page_of_units(result: Projections) -> Tiles:
         name, found = result.unit_names[number] or f"unit {unit}", result.rows[number]
         value = f"{name}: {found[0].value:.3g}" if found else f"{name}: silent"
         tiles.append(Tile(mosaic([about_grey(one.signal) for one in found]), footer=value))
-        tiles.append(Tile(mosaic([seen(one.patch) for one in found])))
+        tiles.append(Tile(mosaic([seen(one.patch) for one in found]), footer="its patches" if found else ""))
     rows = [TileRow("", "", tuple(tiles[at : at + ACROSS])) for at in range(0, len(tiles), ACROSS)]
     caption = (
         f"{len(result.units)} units of {result.net}'s {result.layer}, of each the patches that excite it most among "
-        f"{result.images:,} images (right), cut to all that the unit sees, and {WORDS[result.method]} (left, in the "
-        "same order, row by row): mid-grey is 0, each with a scale of its own. Below: the unit and its greatest "
-        f"{result.quantity}."
+        f"{result.images:,} images (right), cut to all that the unit sees. Left, in the same order row by "
+        f"row, what is sent back from it {way(result)}: mid-grey is 0, each with a scale of its own. Below: the unit "
+        f"and its greatest {result.quantity}."
     )
     return Tiles(f"{result.layer}, {NAMES[result.method]}", tuple(rows), caption, MOSAIC, "")
+
+
+def way(result: Projections) -> str:
+    """By which method, and what a deconvnet begins with."""
+    name, what = NAMES[result.method], "1" if result.of_classes else "the activation"
+    begun = f", beginning with {what}" if result.method == "deconvnet" else ""
+    return f"by {name}{begun} ({PAPERS[name]})"
 
 
 def count_words(result: Projections) -> str:
@@ -71,8 +73,7 @@ def count_words(result: Projections) -> str:
 def seen(patch: Patch) -> Pixels:
     """What a patch's unit sees, without surroundings, from the original where it is at hand."""
     picture, box = patch.cut()
-    top, left, bottom, right = (round(edge) for edge in box.clipped(*picture.shape[:2]))
-    return picture[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return touched(picture, box)
 
 
 def mosaic(pictures: list[Pixels]) -> Pixels:

@@ -5,11 +5,11 @@ import numpy as np
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
 from convscope.render.gradient import QUANTILE, high_end
+from convscope.render.methods import NAMES
 from convscope.render.panels import Curve, Series, Tiles
 from convscope.techniques.sanity import SanityCheck
 
 SIDE = 132.0  # CSS px of a map
-TITLES = {"saliency": "Saliency", "deconvnet": "Deconvnet", "guided_backprop": "Guided backprop"}
 
 
 def sanity_panels(result: SanityCheck) -> tuple[Panel, ...]:
@@ -29,13 +29,14 @@ def map_tiles(result: SanityCheck) -> Tiles:
                 likeness = result.spearman[number, level - 1]
                 footer = f"{result.counts[level - 1]} random: " + ("flat" if np.isnan(likeness) else f"{likeness:.2f}")
             tiles.append(Tile(pixels.colour(values, False, (0.0, high_end(values))), footer=footer))
-        rows.append(TileRow(TITLES[method], "", tuple(tiles)))
-    sentences = " ".join(capital(result.verdict(method)) for method in result.methods)
+        rows.append(TileRow(capital(NAMES[method]), "", tuple(tiles)))
+    told = [result.verdict(method).partition(": ")[2] for method in result.methods]  # behind the technique's name
+    sentences = " ".join(f"{capital(NAMES[one])}: {words}" for one, words in zip(result.methods, told, strict=True))
     left_out = "".join(f" Left out: {reason}." for reason in result.refused)
-    total = f"{result.total} convolutions, linear layers and BatchNorms of their own"
-    more = f", then more from the top down, at last all {total}"
+    last = f"all {result.total}" if result.counts[-1] == result.total else f"{result.counts[-1]} of {result.total}"
+    more = f", then more from the top down, at last {last} layers with weights"
     if len(result.counts) == 1:
-        more = f", of {total}"
+        more = f", one of {result.total} layers with weights"
     caption = (
         f"{result.net} on {result.image}: would the maps of {result.name} notice that the network is random (Adebayo "
         f"et al. 2018)? Left the trained network; then the topmost layer, {result.layers[0]}, has random weights"
@@ -52,7 +53,7 @@ def similarity_curve(result: SanityCheck, measure: str) -> Curve:
     found = result.spearman if measure == "Rank correlation" else result.ssim
     counts = np.array([0, *result.counts], float)
     series = tuple(
-        Series(TITLES[method], counts, np.concatenate([[1.0], found[number]]))
+        Series(capital(NAMES[method]), counts, np.concatenate([[1.0], found[number]]))
         for number, method in enumerate(result.methods)
     )
     words = "Spearman's rank correlation" if measure == "Rank correlation" else "Structural similarity"

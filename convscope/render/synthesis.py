@@ -40,6 +40,7 @@ def model_tiles(result: ClassModel) -> Tiles:
         f"What {result.net} answers to most, made from no image: {RECIPES[result.recipe]}, {result.steps} steps, seed "
         f"{result.seed}. Below {'each image' if len(tiles) > 1 else 'the image'} what it is of, and the score (logit; "
         f"of a unit what enters its rectifier) that the network gives it as it is drawn.{cut}"
+        f"{' ' if result.reason else ''}{result.reason}"
     )
     return Tiles(head(result), rows, caption, SINGLE if len(tiles) == 1 else SIDE, "", smooth=True)
 
@@ -59,8 +60,14 @@ def footer(result: ClassModel, number: int) -> str:
 
 def trace_curve(result: ClassModel) -> Curve:
     """The score at each step."""
-    traces = result.trace.reshape(-1, result.steps).double().numpy()[:CURVES]
+    traces = result.trace.reshape(-1, result.steps).double().numpy()
     steps = np.arange(1, result.steps + 1, dtype=float)
-    series = tuple(Series(footer(result, number).rsplit(",", 1)[0], steps, one) for number, one in enumerate(traces))
+    series = tuple(
+        Series(footer(result, number).rsplit(",", 1)[0], steps, one) for number, one in enumerate(traces[:CURVES])
+    )
     seen = "of the image as it was shifted, turned and scaled" if result.recipe == "fourier" else "of the image"
-    return Curve("The ascent", series, "step", "score (logit)", f"The score {seen} in each step; it is to climb.")
+    classes = all(Address.parse(one).layer == OUTPUT for one in result.targets)
+    what = "score" if classes else "score (of a unit what enters its rectifier)"
+    some = f" The first {CURVES} of {len(traces)} are drawn." if len(traces) > CURVES else ""
+    caption = f"The {what} {seen} in each step; it is to climb.{some}"
+    return Curve("The ascent", series, "step", "score (logit)" if classes else "score", caption)

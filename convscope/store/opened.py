@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscope.errors import BadAtlas
+from convscope.errors import BadAtlas, BadOption
 from convscope.store.files import read_array, read_json
 from convscope.store.workspace import FORMAT, MANIFEST, is_atlas
 
@@ -41,6 +41,15 @@ class AtlasStore:
         ):
             raise BadAtlas(
                 f"the manifest of {folder} is broken", "copy the whole folder again, or build the atlas again"
+            )
+
+    def check_net(self, name: str, fingerprint: str) -> None:
+        """BadOption unless this is the network that the atlas was built with."""
+        built = self.manifest["net"]
+        if fingerprint != built.get("fingerprint"):
+            raise BadOption(
+                f"{name} is not the network of this atlas: its weights, size or labels differ",
+                f"the atlas was built with {built['name']}; give its --net and --weights",
             )
 
     @cached_property

@@ -5,7 +5,7 @@ al. 2014, Intriguing properties of neural networks, section 3 (arXiv:1312.6199).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, overload
 
 import numpy as np
@@ -139,7 +139,7 @@ def exemplars(
     Fewer where the atlas holds fewer. Beside them images from the middle of the unit's distribution, random
     directions of its layer as the control, and the predicted classes that excite it. Raises UnknownLayer, BadAddress.
     """
-    layer, unit = find_unit(store, Address.parse(address))
+    layer, unit = find_unit(store, without_place(address))
     names = store.manifest["net"]["labels"]
     output = layer == store.manifest["net"]["output"]
     start, _ = store.followed[layer]
@@ -207,6 +207,15 @@ def find_layer(store: AtlasStore, name: str) -> Mapping[str, Any]:
             f"the build did not follow {name}, a {record['kind']}", f"followed are {', '.join(store.followed)}"
         )
     return record
+
+
+def without_place(address: str | Address) -> Address:
+    """An address of a unit or a layer; BadAddress where it names a place."""
+    given = Address.parse(address)
+    if given.place is not None:
+        hint = f'leave it out: "{replace(given, place=None)}"'
+        raise BadAddress(f"{address} names a place, and each patch has its own", hint)
+    return given
 
 
 def find_unit(store: AtlasStore, address: Address) -> tuple[str, int]:

@@ -19,10 +19,11 @@ from convscope.models.net import Net
 from convscope.models.patches import Patches, Wanted
 from convscope.models.prepared import to_pixels
 from convscope.store.opened import AtlasStore
-from convscope.studies.exemplars import Patch, find_layer, find_unit, read_patches
+from convscope.studies.exemplars import Patch, find_layer, find_unit, read_patches, without_place
 from convscope.technique import SILENT, Result, Watch, checked
 
 PAGE = 16  # units of a layer's page
+SCORE = "score (logit)"  # the quantity of the output's units
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,11 @@ class Projections(Result):
     def address(self) -> str:
         """The unit or the layer, as a title."""
         return f"{self.layer}:{self.units[0]}" if len(self.units) == 1 else self.layer
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the units are classes, so that values are scores, and signals begin with 1 whatever the method."""
+        return self.quantity == SCORE
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """units (U,); of each projection its signal 3×h×w; rows, places, boxes and values of all, in their order."""
@@ -88,7 +94,7 @@ def projections(
     address: Annotated[str | Address, Field(description='a unit "layer:17", or a layer: a page of its units')],
     *,
     units: Annotated[
-        tuple[int, ...], Field(description=f"of the layer's page; default: the first {PAGE} that are alive")
+        tuple[int, ...], Field(description=f"of the layer's page; default: the first {PAGE}, without silent ones")
     ] = (),
     k: Annotated[int, Field(ge=1, description="patches of each unit")] = 9,
     method: Annotated[
@@ -101,14 +107,11 @@ def projections(
 
     net: the one that the atlas was built with; BadOption for another one. Raises NoRule, UnknownLayer, BadAddress.
     """
-    if net.fingerprint != store.manifest["net"].get("fingerprint"):
-        raise BadOption(
-            f"{net.name} is not the network of this atlas: its weights, size or labels differ",
-            f"the atlas was built with {store.manifest['net']['name']}",
-        )
-    given = Address.parse(address)
+    store.check_net(net.name, net.fingerprint)
+    given = without_place(address)
     record = find_layer(store, given.layer)
     name, total = str(record["name"]), int(record["shape"][0])
+    labels, output = store.manifest["net"]["labels"], name == store.manifest["net"]["output"]
     if given.unit is not None and units:
         raise BadOption(
             f"{address} is one unit, and units={units} are those of a page", f"ask for {name!r}, or no units"
@@ -118,10 +121,9 @@ def projections(
     elif wrong := [unit for unit in units if not 0 <= unit < total]:
         raise BadAddress(f"{name} has {total} units, so {wrong[0]} is none", f"units count from 0 to {total - 1}")
     elif not units:
-        alive = store.of_layer(name, "strongest/values")[:, 0]
-        units = tuple(int(unit) for unit in np.flatnonzero(alive > 0)[:PAGE]) or tuple(range(min(PAGE, total)))
+        alive = store.of_layer(name, "strongest/values")[:, 0] > 0
+        units = tuple(int(unit) for unit in np.flatnonzero(alive | output)[:PAGE]) or tuple(range(min(PAGE, total)))
     start, _ = store.followed[name]
-    labels, output = store.manifest["net"]["labels"], name == store.manifest["net"]["output"]
     kept = [read_patches(store, "strongest", start + unit, k) for unit in units]
     found = [tuple(patch for patch in row if output or patch.value) for row in kept]  # 0: nothing excites it
     layer = net.layer(name)
@@ -135,7 +137,7 @@ def projections(
         method=method,
         units=units,
         unit_names=tuple(labels[unit] if output and labels else "" for unit in units),
-        quantity="score (logit)" if output else "activation",
+        quantity=SCORE if output else "activation",
         images=len(store.images),
         rows=tuple(
             tuple(Projected(patch, signal.numpy(), value) for patch, (value, signal) in zip(row, pairs, strict=False))

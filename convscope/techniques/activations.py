@@ -195,11 +195,7 @@ def dead_units(net: Net, layer: Layer, atlas: Path | None) -> tuple[Bool[Tensor,
     if atlas is None:
         return torch.zeros(layer.units, dtype=torch.bool), 0
     store = AtlasStore(atlas)
-    if store.manifest["net"].get("fingerprint") != net.fingerprint:
-        other = store.manifest["net"]["name"]
-        raise BadOption(
-            f"the atlas {atlas} is not of this net", f"it was built with {other}; weights and size have to be the same"
-        )
+    store.check_net(net.name, net.fingerprint)
     first = layer.alias_of or layer.name
     if first not in store.followed:
         raise BadOption(f"the atlas {atlas} did not follow {first}", f"it followed {', '.join(store.followed)}")

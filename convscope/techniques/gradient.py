@@ -16,7 +16,6 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box
-from convscope.errors import UnreadableImage
 from convscope.models.backward import Rule, Sent, send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
@@ -37,49 +36,16 @@ Goal = Annotated[
 
 
 @dataclass(frozen=True, eq=False)
-class Saliency(Result):
-    """How a score, or a unit's activation, changes with each pixel: its gradient, and the size of that."""
+class Signals:
+    """What results of signals share: where these start, and what of the image can matter to each start."""
 
     net: str
     image: str  # the file's name; "an array" or the like where there is none
-    targets: tuple[str, ...]  # addresses of what is differentiated
-    names: tuple[str, ...]  # the same as titles
-    values: tuple[float, ...]  # scores or activations on this image
-    gradient: Float[Tensor, "*targets 3 height width"] = field(repr=False)  # with respect to pixels in [0, 1]
-    map: Float[Tensor, "*targets height width"] = field(repr=False)  # the greatest |gradient| of the three colours
-    crops: int  # over which the map is the mean
-    boxes: tuple[Box, ...] = field(repr=False)  # all that can matter, px of the original image
-    input_boxes: tuple[Box, ...] = field(repr=False)  # the same in px of the net's input
-    prepared: Prepared = field(repr=False)
-
-    @property
-    def address(self) -> str:
-        """What is differentiated, as a title."""
-        return ", ".join(self.names)
-
-    def lines(self) -> list[list[str]]:
-        """Of each target its value, and where its map is greatest."""
-        rows = [["target", "value", "greatest |gradient|", "row", "column"]]
-        for name, value, one in zip(self.names, self.values, self.map.reshape(-1, *self.map.shape[-2:]), strict=True):
-            row, column = divmod(int(one.argmax()), one.shape[1])
-            rows.append([name, f"{value:.4g}", f"{float(one.max()):.4g}", str(row), str(column)])
-        return rows
-
-
-@dataclass(frozen=True, eq=False)
-class Projection(Result):
-    """A unit's activation, or a class, sent back to the pixels by a deconvnet or by guided backprop."""
-
-    method: Literal["deconvnet", "guided backprop"]
-    net: str
-    image: str
     targets: tuple[str, ...]  # addresses of where the signals start
     names: tuple[str, ...]  # the same as titles
     values: tuple[float, ...]  # the unit's activation there (of a whole map its greatest), or the class's score
-    signal: Float[Tensor, "*targets 3 height width"] = field(repr=False)  # at pixels in [0, 1], 0 outside its box
     boxes: tuple[Box, ...] = field(repr=False)  # all that can matter, px of the original image
-    input_boxes: tuple[Box, ...] = field(repr=False)
-    rectifiers: tuple[int, ...]  # how many the signal passed; with none the method is the gradient
+    input_boxes: tuple[Box, ...] = field(repr=False)  # the same in px of the net's input
     prepared: Prepared = field(repr=False)
 
     @property
@@ -94,8 +60,39 @@ class Projection(Result):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The numbers by name, boxes as (targets, 4)."""
-        boxes = {"boxes": np.array(self.boxes), "input_boxes": np.array(self.input_boxes)}
-        return {**super().arrays(), "targets": np.array(self.targets), "values": np.array(self.values), **boxes}
+        own: dict[str, NDArray[Any]] = super().arrays()  # type: ignore[misc]  # a Result's
+        each = ("targets", "names", "values", "boxes", "input_boxes")
+        return own | {name: np.array(getattr(self, name)) for name in each}
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency(Signals, Result):
+    """How a score, or a unit's activation, changes with each pixel: its gradient, and the size of that."""
+
+    gradient: Float[Tensor, "*targets 3 height width"] = field(repr=False)  # with respect to pixels in [0, 1]
+    map: Float[Tensor, "*targets height width"] = field(repr=False)  # the greatest |gradient| of the three colours
+    crops: int  # over which the map is the mean; the gradient is that of the image itself
+
+    def lines(self) -> list[list[str]]:
+        """Of each target its value, and where its map is greatest."""
+        rows = [["target", "value", "greatest |gradient|", "row", "column"]]
+        for name, value, one in zip(self.names, self.values, self.map.reshape(-1, *self.map.shape[-2:]), strict=True):
+            row, column = divmod(int(one.argmax()), one.shape[1])
+            rows.append([name, f"{value:.4g}", f"{float(one.max()):.4g}", str(row), str(column)])
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(Signals, Result):
+    """A unit's activation, or a class, sent back to the pixels by a deconvnet or by guided backprop."""
+
+    method: Literal["deconvnet", "guided backprop"]
+    signal: Float[Tensor, "*targets 3 height width"] = field(repr=False)  # at pixels in [0, 1], 0 outside its box
+    rectifiers: tuple[int, ...]  # how many the signal of each target passed
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The numbers by name, boxes as (targets, 4)."""
+        return super().arrays() | {"rectifiers": np.array(self.rectifiers)}
 
     def lines(self) -> list[list[str]]:
         """Of each target its value, how much signal arrives, and the box that it can come from."""
@@ -129,7 +126,7 @@ def saliency(
     sent = send_back(net, prepared.pixels, starts, "gradient", watch)
     maps = sent.signals.abs().amax(1)
     if crops > 1:
-        maps = mean_over_crops(net, prepared.pixels, starts, sent.starts)
+        maps = mean_over_crops(net, prepared.pixels, starts, sent.starts, watch=watch)
     single = not is_several(target)
     return Saliency(
         **shared(net, image, prepared, sent),
@@ -176,9 +173,7 @@ def projection(net: Net, image: ImageLike, target: Target, rule: Rule, watch: Wa
 
 
 def shared(net: Net, image: ImageLike, prepared: Prepared, sent: Sent) -> dict[str, Any]:
-    """What all results of signals say. UnreadableImage where signals are no numbers."""
-    if not bool(sent.signals.isfinite().all()):
-        raise UnreadableImage("the gradient at this image is not finite", "check the network's weights, mean and std")
+    """What all results of signals say."""
     boxes = tuple(net.input_box(start.address) for start in sent.starts)
     return {
         "net": net.name,

@@ -17,11 +17,11 @@ from pydantic import Field, SkipValidation
 from torch import Tensor
 
 from convscope.arrays import Box
-from convscope.errors import BadAddress, BadOption, UnreadableImage
+from convscope.errors import BadAddress, BadOption
 from convscope.models.backward import send_back
 from convscope.models.net import Net
 from convscope.models.prepared import ImageLike, Prepared, name_of
-from convscope.models.starts import address_of, find_starts, title_of
+from convscope.models.starts import address_of, begin, title_of
 from convscope.models.targets import Single, is_several
 from convscope.models.ten_crops import mean_over_crops
 from convscope.technique import SILENT, Result, Watch, checked
@@ -113,32 +113,24 @@ def localise(
         )
     if is_several(target):
         raise BadAddress("an object is localised for one target", "ask for one after the other")
-    prepared = net.prepare(image)
-    with torch.no_grad():
-        scores = net.scores(prepared.pixels)[0]
-    if not bool(scores.isfinite().all()):
-        raise UnreadableImage("the scores of this image are not finite", "check the network's weights, mean and std")
-    asked = find_starts(net, target, scores)
+    prepared, asked = begin(net, image, target)
     sent = send_back(net, prepared.pixels, asked, "gradient", watch)
     (start,) = sent.starts
     maps = sent.signals.abs().amax(1)
     if crops > 1:
-        maps = mean_over_crops(net, prepared.pixels, asked, sent.starts)
+        maps = mean_over_crops(net, prepared.pixels, asked, sent.starts, watch=watch)
     found = smoothed(maps[0], blur)
-    if not bool(found.isfinite().all()):
-        raise UnreadableImage("the gradient at this image is not finite", "check the network's weights, mean and std")
     seeds = find_seeds(found.double().numpy(), foreground, background)
     pixels = (prepared.pixels[0].permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
     mask, reason = segment(pixels, seeds, seed)
     box = bounding_box(mask)
-    is_class = start.layer.node is net.graph.scores
     return Localisation(
         net=net.name,
         image=name_of(image),
         target=address_of(net, start),
         name=title_of(net, start),
         score=sent.values[0],
-        probability=float(scores.double().softmax(0)[start.unit]) if is_class else None,
+        probability=sent.probabilities[0],
         map=found,
         seeds=seeds,
         mask=mask,

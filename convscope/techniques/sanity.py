@@ -38,8 +38,8 @@ class SanityCheck(Result):
     methods: tuple[Method, ...]
     refused: tuple[str, ...]  # why a method is left out
     layers: tuple[str, ...]  # down to which the network is random, at each level
-    counts: tuple[int, ...]  # how many layers with weights that are
-    total: int  # how many there are
+    counts: tuple[int, ...]  # how many layers with weights that are; a stopped check has fewer levels
+    total: int  # how many layers with weights there are: a convolution and its BatchNorm are one, shared ones too
     maps: Float[Tensor, "methods levels_and_trained height width"] = field(repr=False)  # the trained network's first
     spearman: Float[np.ndarray, "methods levels"]  # rank correlation of the maps with the trained network's
     ssim: Float[np.ndarray, "methods levels"]  # structural similarity of them, each divided by its greatest value
@@ -104,14 +104,15 @@ def sanity_check(
 ) -> SanityCheck:  # fmt: skip
     """How much a method's map changes as the network's weights are made random from the top downwards.
 
-    The first level randomises the topmost layer alone, the last one (of several) all of them. Methods without a rule on
-    this network are left out, and why is said. Raises UnreadableImage, BadAddress, UnknownLayer; NoRule where no method
-    is left.
+    The first level randomises the topmost layer with weights alone, the last one (of several) all of them, shared
+    weights once: He's normal weights, biases 0, normalisations as they begin, scales 1. Methods without a rule on this
+    network are left out, and why is said; stopping keeps the levels that are done. Raises UnreadableImage, BadAddress,
+    UnknownLayer, BadOption; NoRule where no method is left.
     """
     if is_several(target):
         raise BadAddress("a sanity check is of one target", "ask for one after the other")
     prepared, (loose,) = begin(net, image, target)
-    chosen, refused, maps = list[Method](), list[str](), list[list[Tensor]]()
+    chosen, refused, trained = list[Method](), list[str](), list[Tensor]()
     start = loose
     for method in dict.fromkeys(methods):
         try:
@@ -121,34 +122,49 @@ def sanity_check(
             continue
         start = sent.starts[0]  # the place that is strongest on the trained network
         chosen.append(method)
-        maps.append([sent.signals[0].abs().amax(0)])
+        trained.append(sent.signals[0].abs().amax(0))
     if not chosen:
         raise NoRule(refused[0], 'methods=("saliency",) works on every network')
     layers = weighted_layers(net, start.layer.node)
     if not layers:
         raise BadOption(f"no weights lie below {start.layer.name}", "choose a target further up")
-    counts = level_counts(len(layers), levels)
-    for done, count in enumerate(counts):
-        random = randomised(net, layers[:count], seed)
-        for method, found in zip(chosen, maps, strict=True):
-            found.append(send_back(random, prepared.pixels, [start], RULES[method]).signals[0].abs().amax(0))
-        watch.progress(done + 1, len(counts), "random networks")
-    return SanityCheck(
-        net=net.name,
-        image=name_of(image),
-        target=address_of(net, start),
-        name=title_of(net, start),
-        methods=tuple(chosen),
-        refused=tuple(refused),
-        layers=tuple(layers[count - 1].name for count in counts),
-        counts=tuple(counts),
-        total=len(layers),
-        maps=torch.stack([torch.stack(found) for found in maps]),
-        spearman=np.array([[rank_correlation(found[0], one) for one in found[1:]] for found in maps]),
-        ssim=np.array([[structural_similarity(found[0], one) for one in found[1:]] for found in maps]),
-        seed=seed,
-        prepared=prepared,
-    )
+    counts, done = level_counts(len(layers), levels), list[list[Tensor]]()
+
+    def result() -> SanityCheck:
+        maps = [[first, *(level[place] for level in done)] for place, first in enumerate(trained)]
+        return SanityCheck(
+            net=net.name,
+            image=name_of(image),
+            target=address_of(net, start),
+            name=title_of(net, start),
+            methods=tuple(chosen),
+            refused=tuple(refused),
+            layers=tuple(layers[count - 1].name for count in counts[: len(done)]),
+            counts=tuple(counts[: len(done)]),
+            total=len(layers),
+            maps=torch.stack([torch.stack(found) for found in maps]),
+            spearman=np.array([[rank_correlation(found[0], one) for one in found[1:]] for found in maps]),
+            ssim=np.array([[structural_similarity(found[0], one) for one in found[1:]] for found in maps]),
+            seed=seed,
+            prepared=prepared,
+        )
+
+    try:
+        for count in counts:
+            random = randomised(net, layers[:count], seed)
+            signals = [send_back(random, prepared.pixels, [start], RULES[method]).signals[0] for method in chosen]
+            done.append([signal.abs().amax(0) for signal in signals])
+            told = watch.stopped()  # who has been told is not stopped in the middle of a word
+            watch.progress(len(done), len(counts), "random networks")
+            if told or watch.stopped():
+                break
+            if len(done) < len(counts):
+                watch.preview(result())
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        watch.say(f"stopped: {len(done)} of {len(counts)} random networks are done, the others are left out")
+    return result()
 
 
 def level_counts(total: int, levels: int) -> list[int]:

@@ -1,8 +1,8 @@
 """A real Chromium; the report of a tiny atlas on disk; the real demo atlas behind a real server."""
 
+import fcntl
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from convscope.atlas import Atlas
+from convscope.faces.cli import main
 from convscope.faces.report import write_report
 from tests.browser.served import Served
-from tests.tiny_atlas import tiny_atlas
+from tests.tiny_atlas import tiny_atlas, tiny_net
 
 CHROMIUM = shutil.which("chromium")
 expect.set_options(timeout=20_000)  # on a busy machine
@@ -32,15 +33,24 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 
 @pytest.fixture(scope="session")
 def report(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(atlas, tmp_path_factory.mktemp("report") / "report.html", note="A note.")
+    return write_report(
+        atlas, tmp_path_factory.mktemp("report") / "report.html", net=tiny_net(), trials=2, note="A note."
+    )
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The atlas of `convscope demo`, of some of its images."""
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "convscope", "demo", "--out", folder, "--limit", "32", "--no-serve"]
-    subprocess.run(command, check=True, capture_output=True)
+    """The atlas of `convscope demo`, of some of its images: one for all workers, made by the first that asks for it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "demo"
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "report.html").exists():  # its last file
+            with pytest.raises(SystemExit) as ended:
+                main(["demo", "--out", str(folder), "--limit", "32", "--no-serve"])
+            assert not ended.value.code
     return folder / "atlas"
 
 

@@ -137,3 +137,34 @@ def test_nothing_sticks_out(page: Page, report: Path, atlas: Atlas, width: int) 
         visit(page, report, address)
         expect(page.locator("h1, h2").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_gradient_methods_and_their_sanity_check_are_in_it(page: Page, report: Path) -> None:
+    visit(page, report)
+    shown = page.locator("li a:has(.picture)")
+    expect(shown).to_have_count(2)
+    shown.first.click()
+    expect(page.locator(".techniques h3").filter(has_text="gradient methods")).to_have_count(1)
+    expect(page.locator(".techniques h3").filter(has_text="sanity check")).to_have_count(1)
+    expect(page.locator(".techniques")).to_contain_text("These results are in the file")
+    expect(page.locator(".results figure")).to_have_count(4)  # the methods; maps, rank correlation, SSIM
+    page.wait_for_function(
+        "[...document.querySelectorAll('.results img')].every((one) => one.complete && one.naturalWidth > 100)"
+    )
+    expect(page.locator(".results figcaption").nth(1)).to_contain_text("would the maps of")
+    expect(page.get_by_role("button", name="Remove")).to_have_count(0)  # nothing here could be run again
+    light = page.locator(".results img").first.get_attribute("src")
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator(".results img").first).not_to_have_attribute("src", light or "")
+    page.wait_for_function("document.querySelector('.results img').naturalWidth > 100")
+    others = {"0", "1", "2", "3", "4", "5"} - {link.split("image=")[1] for link in trial_links(page, report)}
+    visit(page, report, f"#/image?image={min(others)}")
+    expect(page.locator(".techniques")).to_contain_text("Techniques need the network.")
+    expect(page.locator(".results")).to_have_count(0)
+
+
+def trial_links(page: Page, report: Path) -> list[str]:
+    visit(page, report, "#/net")
+    links = page.locator("li a:has(.picture)")
+    expect(links).to_have_count(2)
+    return [str(one.get_attribute("href")) for one in links.all()]

@@ -1,4 +1,4 @@
-"""The command line in its own process: data to stdout, words to stderr, honest exit codes."""
+"""The command line: data to stdout, words to stderr, honest exit codes; some of it in a process of its own."""
 
 import signal
 import subprocess
@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.faces.commands import Run
+
 FACTORY = "tests.nets:small_classifier"
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def started(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command as a user gives it; `run` does the same in this process, and soon."""
     return subprocess.run(
         [sys.executable, "-m", "convscope", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -31,9 +34,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_photos_to_pictures(photos: Path, tmp_path: Path) -> None:
+def test_from_photos_to_pictures(photos: Path, run: Run, tmp_path: Path) -> None:
     atlas = tmp_path / "atlas"
-    built = run("build", photos, "--net", FACTORY, "--out", atlas)
+    built = started("build", photos, "--net", FACTORY, "--out", atlas)
     assert built.returncode == 0, built.stderr
     assert built.stdout == f"{atlas}\n"
     for words in (
@@ -56,7 +59,7 @@ def test_from_photos_to_pictures(photos: Path, tmp_path: Path) -> None:
     assert report.read_text().lower().startswith("<!doctype html>")
 
 
-def test_layers_are_listed() -> None:
+def test_layers_are_listed(run: Run) -> None:
     found = run("layers", "--net", FACTORY)
     rows = [line.split("\t") for line in found.stdout.splitlines()]
     assert rows[0] == ["layer", "kind", "shape", "receptive field", "rectified", "also called"]
@@ -76,11 +79,18 @@ def test_layers_are_listed() -> None:
         (("bild",), 2, "bild"),
     ],
 )
-def test_wrong_use_is_2_and_failed_work_is_1(arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_wrong_use_is_2_and_failed_work_is_1(arguments: tuple[str, ...], code: int, words: str, run: Run) -> None:
     found = run(*arguments)
     assert found.returncode == code
     assert words in found.stderr
     assert found.stdout == ""
+    assert "Traceback" not in found.stderr
+
+
+def test_a_process_ends_with_the_code() -> None:
+    found = started("report", "tests")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "is no atlas" in found.stderr
     assert "Traceback" not in found.stderr
 
 
@@ -104,12 +114,12 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(photos: Path, tmp_p
     assert "what is finished is kept" in words
     assert "the same command goes on from there" in words
     assert "Traceback" not in words
-    again = run("build", listing, "--net", FACTORY, "--out", atlas)
+    again = started("build", listing, "--net", FACTORY, "--out", atlas)
     assert again.returncode == 0
     assert "going on:" in again.stderr
 
 
-def test_help_says_what_everything_is() -> None:
+def test_help_says_what_everything_is(run: Run) -> None:
     words = run("--help").stdout
     for command in ("build", "report", "layers", "exemplars", "demo"):
         assert command in words

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.faces.cli import app, main
+from convscope.faces.cli import app
 from convscope.registry import STUDIES, TECHNIQUES
+from tests.faces.commands import run_here
 
 NET = ("--net", "tests.nets:small_classifier")
 
@@ -23,13 +24,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command in this process."""
-    code: object = 0
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        code = end.code
-    out, words = capsys.readouterr()
-    return int(str(code or 0)), out, words
+    done = run_here(capsys, *arguments)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)

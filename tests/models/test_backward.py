@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 import convscope
 from convscope import Net, NoRule
 from convscope.arrays import Place
-from convscope.models.backward import Backward, Rule
+from convscope.models.backward import Backward, Rule, send_back
+from convscope.models.starts import find_starts
 from convscope.techniques.gradient import deconvnet, guided_backprop, saliency
 from tests.nets import Does, Spellings, small_classifier
 
@@ -96,6 +98,9 @@ SPELLINGS: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, Any], floa
     "threshold": (lambda s, x: F.threshold(x, 0, 0), {}, 0, torch.inf),
     "maximum": (lambda s, x: torch.maximum(x, torch.zeros_like(x)), {}, 0, torch.inf),
     "maximum, 0 first": (lambda s, x: torch.max(x.new_zeros(()), x), {}, 0, torch.inf),
+    "maximum with a constant": (lambda s, x: torch.max(x, torch.tensor(0.0)), {}, 0, torch.inf),
+    "constant first": (lambda s, x: torch.fmax(torch.tensor([0.0]).double(), x), {}, 0, torch.inf),
+    "where with a constant": (lambda s, x: torch.where(x > torch.tensor(0.0), x, torch.tensor(0.0).double()), {}, 0, torch.inf),
     "fmax": (lambda s, x: torch.fmax(x, torch.zeros(1, dtype=x.dtype)), {}, 0, torch.inf),
     "product": (lambda s, x: x * (x > 0), {}, 0, torch.inf),
     "product in place": (lambda s, x: x.mul_(x >= 0), {}, 0, torch.inf),
@@ -182,6 +187,13 @@ def test_signals_of_both_signs_are_rectified() -> None:
         assert (found[0, 0].flatten() / 20).tolist() == expected
 
 
+def zeroed(_: Any, x: Tensor) -> Tensor:
+    """What is below 0, set to 0."""
+    x = x.clone()
+    x[x < 0] = 0
+    return x
+
+
 def hand_made() -> dict[str, tuple[Callable[[Any, Tensor], Tensor], str]]:
     """Activations without a rule, and what the refusal calls them."""
     return {
@@ -214,13 +226,22 @@ def hand_made() -> dict[str, tuple[Callable[[Any, Tensor], Tensor], str]]:
         "leaky by where": (lambda s, x: torch.where(x > 0, x, 0.1 * x), "1 where call"),
         "Mish by hand": (lambda s, x: x * torch.tanh(F.softplus(x)), "tanh call"),
         "maximum with a buffer": (lambda s, x: torch.maximum(x, s.zero), "1 maximum call"),
-        "maximum with a constant": (lambda s, x: torch.maximum(x, torch.tensor(0.0)), "1 maximum call"),
-        "where with a constant": (lambda s, x: torch.where(x > 0, x, torch.tensor(0.0).double()), "1 where call"),
+        "maximum with another constant": (lambda s, x: torch.maximum(x, torch.tensor(0.1)), "1 maximum call"),
+        "where with another constant": (lambda s, x: torch.where(x > 0, x, torch.tensor(0.1).double()), "1 where call"),
         "product from elsewhere": (lambda s, x: x * (x > 0.5), "1 mul call"),
         "product of numbers from elsewhere": (lambda s, x: x * (x > 0.5).float(), "1 mul call"),
         "where from elsewhere": (lambda s, x: torch.where(x > 0.1, x, 0), "1 where call"),
         "filled with another number": (lambda s, x: x.masked_fill(x < 0, -1), "1 masked_fill call"),
         "ReLU and its own square": (lambda s, x: x * F.relu(x), "1 mul call"),
+        "root of a square": (lambda s, x: (x + torch.sqrt(x * x + 1e-3)) / 2, "1 sqrt call"),
+        "square to the power of a half": (lambda s, x: (x + (x**2 + 1e-3) ** 0.5) / 2, "1 pow call"),
+        "less the minimum": (lambda s, x: x - torch.minimum(x, torch.zeros_like(x)), "1 minimum call"),
+        "GLU of itself": (lambda s, x: F.glu(torch.cat([x, x], 1), 1), "1 glu call"),
+        "greatest of a stack with itself": (lambda s, x: torch.stack([x, 0 * x]).amax(0), "1 amax call"),
+        "greatest of a stack with zeros": (lambda s, x: torch.stack([x, torch.zeros_like(x)], -1).max(-1)[0], "1 max call"),
+        "index": (zeroed, "1 index_put call"),
+        "SiLU through BatchNorm": (lambda s, x: x * s.norm(x).sigmoid(), "1 sigmoid call and 1 mul call"),
+        "attention": (lambda s, x: F.scaled_dot_product_attention(x, x, x), "1 scaled_dot_product_attention call"),
     }  # fmt: skip
 
 
@@ -231,6 +252,7 @@ def test_what_has_no_rule_is_refused_and_saliency_works(name: str) -> None:
     activation, text = hand_made()[name]
     module = between(activation)
     module.register_buffer("zero", torch.zeros(1, dtype=torch.float64))
+    module.norm = nn.BatchNorm2d(4).double().eval()
     net = Net(module, size=SIZE, name="odd")
     pixels, start = numbers()
     for rule in ("deconvnet", "guided"):
@@ -333,6 +355,30 @@ def test_what_is_scaled_by_a_gate_is_a_rectifier_nevertheless() -> None:
         (expected,) = torch.autograd.grad(scores, given, start)
         found = signal_of(net, rule, pixels, start)
         assert float((found - expected).abs().max()) <= EXACT * float(expected.abs().max())
+
+
+UNBENT: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "deviation": lambda s, x: x / (((x - x.mean(1, True)) ** 2).mean(1, True) + 1e-3).sqrt(),
+    "deviation from two means": lambda s, x: x / ((x * x).mean((2, 3), True) - x.mean((2, 3), True) ** 2 + 1).sqrt(),
+    "RMS": lambda s, x: x * ((x**2).mean(1, True) + 1e-3).rsqrt(),
+    "mean of powers": lambda s, x: x * (F.avg_pool2d(F.relu(x) ** 3, 3, 1, 1) + 1e-3) ** (1 / 3),
+    "GLU of two maps": lambda s, x: F.glu(s.more(x), 1),
+    "maxout": lambda s, x: s.more(x).unflatten(1, (4, 2)).amax(2),
+    "greatest of two maps": lambda s, x: torch.stack([s.other(x), x]).amax(0),
+    "greatest place of both signs": lambda s, x: torch.cat([x, -x], 1).amax((2, 3), True)[:, :4] + x,
+    "index that is known": lambda s, x: torch.ops.aten.index_put.default(x, [None, torch.tensor([0, 2])], torch.zeros((), dtype=x.dtype)),
+    "gate through BatchNorm": lambda s, x: x * s.norm(s.other(x)).sigmoid(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [name if at % 3 == 0 else pytest.param(name, marks=pytest.mark.heavy) for at, name in enumerate(UNBENT)]
+)
+def test_what_only_divides_chooses_or_scales_is_not_refused(name: str) -> None:
+    parts = {"more": nn.Conv2d(4, 8, 1), "other": nn.Conv2d(4, 4, 1), "norm": nn.BatchNorm2d(4)}
+    net = Net(between(UNBENT[name], **parts), size=SIZE)
+    for rule in ("deconvnet", "guided"):
+        Backward(net, net.output_layer, rule)  # type: ignore[arg-type]
 
 
 def test_vectors_brought_to_length_one_are_not_refused() -> None:
@@ -609,3 +655,30 @@ class FoldedGate(nn.Module):
 def test_what_a_folded_convolution_reads_is_no_gate() -> None:
     with pytest.raises(convscope.NoRule, match="1 sigmoid call"):
         convscope.guided_backprop(convscope.Net(FoldedGate(), size=(9, 9)), torch.rand(3, 9, 9), 0)
+
+
+def test_folded_weights_of_one_layer_are_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets in many layers cost no more memory than one; what has no rule is refused before anything runs."""
+    made: list[weakref.ref[Backward]] = []
+    alive: list[int] = []
+    init = Backward.__init__
+
+    def counted(self: Backward, *arguments: Any) -> None:
+        init(self, *arguments)
+        made.append(weakref.ref(self))
+        alive.append(sum(one() is not None for one in made))
+
+    monkeypatch.setattr(Backward, "__init__", counted)
+    net = Net(small_classifier(), size=(12, 10))
+    starts = find_starts(net, ["0:1", "5:2", 1, "0:3@2,2", 2])
+    pixels = net.prepare(torch.rand(3, 12, 10)).pixels
+    sent = send_back(net, pixels, starts, "guided")
+    assert alive == [1, 1, 1]
+    assert [start.unit for start in sent.starts] == [1, 2, 1, 3, 2]
+    assert sent.rectifiers == (0, 2, 2, 0, 2)
+    assert sent.probabilities[0] is None
+    assert sent.probabilities[2] == pytest.approx(float(net.probabilities(pixels)[0, 1]), rel=1e-5)
+    odd = Net(nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.GELU(), nn.Flatten(), nn.Linear(84, 2)), size=SIZE)
+    with pytest.raises(NoRule):
+        send_back(odd, torch.rand(1, 3, *SIZE), find_starts(odd, ["1:0", 0]), "guided")
+    assert len(made) == 3

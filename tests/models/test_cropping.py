@@ -15,6 +15,8 @@ from convscope.arrays import Place
 from convscope.models.backward import Backward, Rule
 from convscope.models.cropping import Crops
 from convscope.models.layers import Layer
+from convscope.models.patches import Patches, Wanted
+from convscope.watch import Watch
 from tests.laws.test_occlusion import BLOCKS, network
 from tests.models.test_local_rules import conv, norm, shuffled
 from tests.nets import Does
@@ -200,6 +202,7 @@ def agrees(size: tuple[int, int], blocks: list[tuple[str, int]], seed: int) -> N
                 continue
 
 
+@pytest.mark.filterwarnings("ignore:Using padding")
 @settings(max_examples=2, deadline=None, suppress_health_check=CHECKS)
 @GIVEN
 def test_any_net(size: tuple[int, int], blocks: list[tuple[str, int]], seed: int) -> None:
@@ -208,7 +211,36 @@ def test_any_net(size: tuple[int, int], blocks: list[tuple[str, int]], seed: int
 
 @pytest.mark.heavy
 @pytest.mark.timeout(3000)
+@pytest.mark.filterwarnings("ignore:Using padding")
 @settings(max_examples=200, deadline=None, suppress_health_check=CHECKS)
 @GIVEN
 def test_many_more_nets(size: tuple[int, int], blocks: list[tuple[str, int]], seed: int) -> None:
     agrees(size, blocks, seed)
+
+
+def test_one_rule_says_how_much_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crops: what costs as much as 2.5 whole images, fewer where images are large; whole images: one after the other."""
+    torch.manual_seed(0)
+    net = Net(nn.Sequential(*[conv(3, 3) for _ in range(3)], nn.Flatten(), nn.Linear(3 * 23 * 27, 2)), size=SIZE)
+    patches = Patches(net, net.layer("2"), "gradient")
+    assert patches.crops is not None
+    count = int(2.5 / ((25 + 9 + 1) / (3 * 23 * 27)))
+    assert patches.crops.at_once() == count == 133
+    wanted = [Wanted(number % 7, number % 3, Place(number % 23, number % 27)) for number in range(300)]
+    pixels = torch.rand(7, 3, *SIZE)
+
+    class Told(Watch):
+        def progress(self, done: int, total: int, unit: str) -> None:
+            told.append(done)
+
+    told: list[int] = []
+    values, signals = patches.signals(wanted, lambda number: pixels[number], Told())
+    assert told == [133, 266, 300]
+    monkeypatch.setattr("convscope.models.cropping.ROOM", 36 * 23 * 27 * 20.5)
+    assert patches.crops.at_once() == 20
+    patches.crops, told = None, []
+    expected, whole = patches.signals(wanted, lambda number: pixels[number], Told())
+    assert told == [43, 86, 129, 172, 215, 258, 300]
+    assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for one, other in zip(signals, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

@@ -134,3 +134,26 @@ class Columns(nn.Module):
 def test_scores_that_are_no_classes_are_refused() -> None:
     with pytest.raises(convscope.UnsuitableNet, match="not one vector of classes for each image"):
         convscope.Net(Columns(), size=(8, 8))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1, 4), (4, 1), (1, 1), (3, 5)])
+def test_scores_of_a_single_map_of_any_shape_are_classes(size: tuple[int, int]) -> None:
+    """Flattened, one unit's places are a vector, also where the map is one row or column."""
+    parts = [nn.Conv2d(3, 1, 1), nn.ReLU(), nn.Flatten()]
+    net = convscope.Net(nn.Sequential(*parts, nn.Linear(size[0] * size[1], 5)), size=size)
+    assert net.classes == 5
+    assert net.layer("2").shape == (size[0] * size[1],)
+    assert net.input_box(f"2:{size[0] * size[1] - 1}") == (size[0] - 1, size[1] - 1, *size)
+    assert net.input_box("class:0") == (0, 0, *size)
+
+
+def test_scores_made_from_the_rows_of_one_map_are_classes() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.linear = nn.Conv2d(3, 1, 3), nn.Linear(6, 5)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return self.linear(self.convolution(pixels).mean(3)[:, 0])  # type: ignore[no-any-return]
+
+    assert convscope.Net(Rows(), size=(8, 9)).layer("linear").shape == (5,)

@@ -139,8 +139,8 @@ def test_a_long_strip_is_no_trouble() -> None:
     assert placement.left == pytest.approx(10_000 - 112 * 3 / 256, abs=0.1)
 
 
-def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
-    net = convscope.load("efficientnet-lite0", pretrained=False)
+def test_every_kind_of_image_gives_the_same_pixels(lite0: convscope.Net, tmp_path: Path) -> None:
+    net = lite0
     photo = skimage.data.coffee()
     path = tmp_path / "coffee.png"
     Image.fromarray(photo).save(path)
@@ -162,8 +162,8 @@ def test_every_kind_of_image_gives_the_same_pixels(tmp_path: Path) -> None:
         net.prepare(tmp_path / "nothing.png")
 
 
-def test_lite0_gets_the_labelled_photos_right() -> None:
-    net = convscope.load("efficientnet-lite0")
+def test_lite0_gets_the_labelled_photos_right(lite0: convscope.Net) -> None:
+    net = lite0
     spec = find_spec("foolbox")  # for its photos only: importing it warns
     assert spec is not None
     assert spec.origin is not None

@@ -91,9 +91,9 @@ def test_a_planted_dead_filter_is_found_and_only_it(
 
 
 @pytest.mark.heavy
-def test_a_dead_filter_in_the_bundled_network(tmp_path: Path) -> None:
+def test_a_dead_filter_in_the_bundled_network(lite0: convscope.Net, tmp_path: Path) -> None:
     folder = pictures(tmp_path / "pictures", 16, 224)
-    net = convscope.load("efficientnet-lite0")
+    net = lite0
     state = {name: value.clone() for name, value in net.weights.items()}
     state["blocks.3.1.bn1.bias"][100] = -1e6
     before = convscope.build(folder, net, tmp_path / "before")

@@ -10,13 +10,13 @@ from torch import Tensor
 
 import convscope
 from convscope import Atlas, Net
-from convscope.models.backward import Backward
+from convscope.models.backward import RULES, Backward, Method
 from convscope.models.cropping import Crops
 from convscope.models.patches import Patches, Wanted
 from convscope.models.prepared import to_pixels
-from convscope.studies.projections import PAGE, RULES, Method, Projected, projections
+from convscope.studies.projections import PAGE, Projected, projections
 from convscope.technique import Watch
-from tests.tiny_atlas import CLASSES, FULL_UNIT, SILENT_UNIT, SIZE, tiny_atlas, tiny_net
+from tests.tiny_atlas import CLASSES, FULL_UNIT, SILENT_UNIT, SIZE, tiny_atlas, tiny_images, tiny_net
 
 METHODS: tuple[Method, ...] = ("deconvnet", "guided_backprop", "saliency")
 
@@ -110,6 +110,31 @@ def test_classes_have_names(atlas: Atlas, net: Net) -> None:
     assert projections(atlas.store, net, "4:0").unit_names == ("",)
 
 
+def test_a_page_of_classes_has_all_of_them(tmp_path: Path) -> None:
+    """Also those whose greatest score is below 0; of another layer units that are silent are left out."""
+    low = tiny_net()
+    low = low.with_weights({**low.weights, "7.bias": torch.tensor([-100.0, 100.0, -100.0])})
+    atlas = convscope.build(tiny_images(tmp_path / "images"), low, tmp_path / "atlas")
+    page = atlas.projections(low, "class")
+    assert page.units == (0, 1, 2)
+    assert [len(row) for row in page.rows] == [6, 6, 6]
+    assert page.rows[0][0].value < 0
+    assert SILENT_UNIT not in atlas.projections(low, "1").units
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_caption_says_what_signals_begin_with(atlas: Atlas, net: Net, method: Method) -> None:
+    for address, begun in (
+        ("4:4", "beginning with the activation"),
+        ("4", "beginning with the activation"),
+        ("class:0", "beginning with 1"),
+        ("class", "beginning with 1"),
+    ):
+        (panel,) = convscope.draw(projections(atlas.store, net, address, method=method))
+        assert (begun in panel.caption) == (method == "deconvnet")
+        assert "beginning" not in panel.caption.replace(begun, "")
+
+
 def test_a_unit_at_its_ceiling(atlas: Atlas, net: Net) -> None:
     found = projections(atlas.store, net, f"1:{FULL_UNIT}")
     assert [one.value for one in found.rows[0]] == [6.0] * 6
@@ -126,7 +151,10 @@ def test_a_silent_unit_has_no_patches_and_says_so(atlas: Atlas, net: Net, tmp_pa
             assert silent.save(tmp_path / f"silent{suffix}").stat().st_size > 100
     assert silent.lines() == [["unit", "value", "place", "greatest |signal|", "image"]]
     (page,) = convscope.draw(projections(atlas.store, net, "1", units=(SILENT_UNIT, 0)))
-    assert f"unit {SILENT_UNIT}: silent" in str(page.numbers())
+    footers = [tile["footer"] for row in page.numbers()["rows"] for tile in row["tiles"]]
+    assert footers[:2] == [f"unit {SILENT_UNIT}: silent", ""]
+    assert footers[2].startswith("unit 0: ")
+    assert footers[3] == "its patches"
 
 
 def test_mistakes_are_named(atlas: Atlas, net: Net) -> None:
@@ -141,6 +169,8 @@ def test_mistakes_are_named(atlas: Atlas, net: Net) -> None:
         ("0:1", {}, "BadAddress", "the build did not follow 0"),
         ("11:1", {}, "UnknownLayer", "no layer '11'"),
         ("class:wolf", {}, "BadAddress", "no class 'wolf'"),
+        ("1:0@3,4", {}, "BadAddress", '1:0@3,4 names a place, and each patch has its own\n\nhint: leave it out: "1:0"'),
+        ("class:1@0,0", {}, "BadAddress", 'hint: leave it out: "class:1"'),
         ("1:0", {"k": 0}, "BadOption", "k is 0"),
         ("1:0", {"method": "lime"}, "BadOption", "method is 'lime'"),
         ("1:0", {"unit": 1}, "BadOption", "did you mean 'units'?"),

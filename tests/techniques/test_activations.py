@@ -136,7 +136,9 @@ def test_an_atlas_tells_which_units_are_dead(tmp_path: Path) -> None:
     assert "No unit is dead on all of the 6 images of the atlas." in drawn(alive)[1].caption
     awake = replace(result, dead=torch.tensor([True, True, True, False, False]))
     assert "2 of these fire here all the same." in drawn(awake)[1].caption
-    with pytest.raises(convscope.BadOption, match=r"is not of this net\n\nhint: it was built with tiny <net>"):
+    with pytest.raises(
+        convscope.BadOption, match=r"is not the network of this atlas(?s:.*)hint: the atlas was built with tiny <net>"
+    ):
         activations(net_of(small_classifier()), picture(), "2", atlas=atlas.folder)
     with pytest.raises(convscope.BadOption, match="did not follow 0\n\nhint: it followed 1, 4, 7"):
         activations(tiny_net(), picture(), "0", atlas=atlas.folder)
@@ -342,8 +344,8 @@ def test_the_result_can_be_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_pictures_of_a_real_network(tmp_path: Path) -> None:
-    net = convscope.load("efficientnet-lite0")
+def test_pictures_of_a_real_network(lite0: convscope.Net, tmp_path: Path) -> None:
+    net = lite0
     image = np.asarray(Image.fromarray(picture(8, 8)).resize((224, 224), Image.Resampling.BICUBIC))
     overlay, tiles = drawn(activations(net, image, "bn1"))
     assert overlay.image.shape == (224, 224, 3)

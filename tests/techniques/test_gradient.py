@@ -41,14 +41,14 @@ def signal(result: Saliency | Projection) -> Tensor:
 
 @pytest.mark.parametrize("technique", [saliency, *BOTH])
 def test_one_target_has_no_axis_and_a_list_has_one(net: Net, technique: Technique) -> None:
-    together = technique(net, picture(), ["dog", "5:3", "2:1@4,7", 0, "5"])
+    together = technique(net, picture(), ["dog", "5:3", "2:1@4,7", 0, Address("5")])
     assert signal(together).shape == (5, 3, *SIZE)
     assert together.targets[0] == "class:3"
     assert together.targets[2:4] == ("2:1@4,7", "class:0")
     assert together.names[0] == "dog"
     assert len(together.values) == len(together.boxes) == len(together.input_boxes) == 5
     assert together.address == ", ".join(together.names)
-    for place, target in enumerate(("dog", "5:3", "2:1@4,7", 0, "5")):
+    for place, target in enumerate(("dog", "5:3", "2:1@4,7", 0, Address("5"))):
         single = technique(net, picture(), target)
         assert signal(single).shape == (3, *SIZE)
         torch.testing.assert_close(signal(single), signal(together)[place], rtol=1e-6, atol=1e-9)
@@ -88,15 +88,15 @@ def test_a_unit_begins_where_it_is_strongest_and_a_layer_with_its_strongest_map(
         assert found.targets == named.targets == (f"5:3@{row},{column}",)
         assert torch.equal(signal(found), signal(named))
         assert found.values[0] == pytest.approx(float(maps[3].max()), rel=1e-5)
-        whole = technique(net, picture(), "5")
+        whole = technique(net, picture(), Address("5"))
         best = int(maps.sum((1, 2)).argmax())
         assert whole.targets == (f"5:{best}",)
         assert "whole map" in whole.names[0]
         assert not torch.equal(signal(whole), signal(technique(net, picture(), f"5:{best}")))
         every = [f"5:{best}@{y},{x}" for y in range(maps.shape[1]) for x in range(maps.shape[2])]
         if technique is saliency:  # linear in the start
-            total = technique(net, picture(), every).gradient.sum(0)
-            torch.testing.assert_close(whole.gradient, total, rtol=1e-4, atol=1e-6)
+            total = saliency(net, picture(), every).gradient.sum(0)
+            torch.testing.assert_close(signal(whole), total, rtol=1e-4, atol=1e-6)
 
 
 def test_saliency_is_the_greatest_gradient_of_the_three_colours(net: Net) -> None:
@@ -173,12 +173,12 @@ def test_a_way_back_is_the_transpose_of_the_way_there() -> None:
     there = linear.outputs(x, ["2"])["2"]
     y = torch.randn_like(there)
     for rule in ("gradient", "deconvnet", "guided"):
-        (back,) = Backward(linear, linear.layer("2"), rule).signals(x, lambda _: [y])  # type: ignore[arg-type]
+        (back,) = Backward(linear, linear.layer("2"), rule).signals(x, lambda _: [y])
         assert float((x * back).sum()) == pytest.approx(float((there * y).sum()), rel=1e-10)
 
 
 def test_ten_crops_by_hand(net: Net) -> None:
-    result = saliency(net, picture(), [2, "5"], crops=10)
+    result = saliency(net, picture(), [2, Address("5")], crops=10)
     tall, wide = 23, 27
     pixels = net.prepare(picture()).pixels
     large = F.interpolate(pixels, (tall, wide), mode="bicubic", align_corners=False).clamp(0, 1)
@@ -214,7 +214,9 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     ("5:3@0,12", convscope.BadAddress, "so 0,12 is none"),
     ("7:1@0,1", convscope.BadAddress, "7 has 1×1 places"),
     ("55:1", convscope.UnknownLayer, "tiny has no layer '55'"),
-    ("9", convscope.BadAddress, "9 is the output\n\nhint: name one of its classes"),
+    ("9:1@0,0", convscope.BadAddress, "9:1@0,0 is no class\n\nhint: "),
+    ("5", convscope.BadAddress, "so 5 is none"),  # a number is a class, whatever layers are called
+    (convscope.Address("9"), convscope.BadAddress, "9 is the output\n\nhint: name one of its classes"),
     ("class:1@0,0", convscope.BadAddress, "is no class"),
     (":", convscope.BadAddress, "no address"),
     ("", convscope.BadAddress, "no address"),
@@ -276,18 +278,23 @@ def test_progress_is_told(net: Net) -> None:
         watch = Counting()
         technique(net, picture(), ["5:1", 0, "5:2"], watch=watch)
         assert watch.told == [(1, 3, "signals"), (2, 3, "signals"), (3, 3, "signals")]
+    watch = Counting()
+    saliency(net, picture(), 0, crops=10, watch=watch)
+    assert watch.told[-1] == (10, 10, "crops")
 
 
 @pytest.mark.parametrize("technique", [saliency, *BOTH])
-@pytest.mark.parametrize("target", ["5:3", ["dog", "5"]], ids=["one", "two"])
+@pytest.mark.parametrize("target", ["5:3", ["dog", Address("5")]], ids=["one", "two"])
 def test_results_can_be_kept(net: Net, technique: Technique, target: Any, tmp_path: Path) -> None:
     result = technique(net, picture(), target)
     with np.load(result.save(tmp_path / "r.npz")) as saved:
         name = "gradient" if technique is saliency else "signal"
         np.testing.assert_array_equal(saved[name], signal(result).numpy())
-        if technique is not saliency:
-            assert tuple(saved["targets"].tolist()) == result.targets
-            assert saved["boxes"].shape == (len(result.targets), 4)
+        for name in ("targets", "names", "values"):
+            assert tuple(saved[name].tolist()) == getattr(result, name)
+        for name in ("boxes", "input_boxes"):
+            np.testing.assert_array_equal(saved[name], np.array(getattr(result, name)))
+        assert technique is saliency or tuple(saved["rectifiers"].tolist()) == result.rectifiers
     assert result.save(tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     assert "<html" in result.save(tmp_path / "r.html").read_text(encoding="utf-8")
     with pytest.raises(convscope.BadOption):

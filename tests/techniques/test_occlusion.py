@@ -224,7 +224,10 @@ def test_scores_that_are_no_numbers() -> None:
 def test_the_strongest_map_is_sent_back(net: convscope.Net) -> None:
     found = hide(net)
     layer = found.strongest.rsplit(":", 1)[0]
-    expected = [method(net, picture(), layer).signal for method in (convscope.deconvnet, convscope.guided_backprop)]
+    expected = [
+        method(net, picture(), convscope.Address(layer)).signal
+        for method in (convscope.deconvnet, convscope.guided_backprop)
+    ]
     assert found.projection is not None
     torch.testing.assert_close(found.projection, torch.stack(expected))
     assert float(found.projection.abs().max()) > 0
@@ -280,14 +283,13 @@ DOGS = {  # photo: class, and the animal's head in shares of the net's input: to
     ("photo", "stride"),
     [("imagenet_16_251.jpg", 32), *[pytest.param(photo, 16, marks=pytest.mark.heavy) for photo in DOGS]],
 )
-def test_hiding_the_dogs_head_lowers_the_dogs_probability_most(photo: str, stride: int) -> None:
+def test_hiding_the_dogs_head_lowers_the_dogs_probability_most(photo: str, stride: int, lite0: convscope.Net) -> None:
     """Real weights: the head counts, the ground and the walker's legs do not."""
     spec = find_spec("foolbox")  # for its photos only: importing it warns
     assert spec is not None
     assert spec.origin is not None
-    net = convscope.load("efficientnet-lite0")
     target, (top, left, bottom, right) = DOGS[photo]
-    result = occlusion(net, Path(spec.origin).parent / "data" / photo, window=48, stride=stride, fill="mean")
+    result = occlusion(lite0, Path(spec.origin).parent / "data" / photo, window=48, stride=stride, fill="mean")
     assert result.targets == (target,)
     falls = result.unoccluded_log_odds - result.log_odds
     rows, columns = ((ends + 24) / 224 for ends in (result.tops, result.lefts))  # the square's centre, in shares

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor, nn
@@ -289,7 +290,7 @@ def test_results_can_be_kept(check: SanityCheck, tmp_path: Path) -> None:
     assert "<html" in check.save(tmp_path / "r.html").read_text(encoding="utf-8")
     tiles, rank, ssim = convscope.draw(check)
     assert (tiles.kind, rank.kind, ssim.kind) == ("tiles", "curve", "curve")
-    assert "at last all 3 convolutions, linear layers and BatchNorms" in tiles.caption
+    assert "at last all 3 layers with weights" in tiles.caption
 
 
 def test_flat_maps_can_be_drawn(net: Net, tmp_path: Path) -> None:
@@ -334,3 +335,133 @@ def test_weights_that_others_are_made_of_are_random_too() -> None:
     random = randomised(made, layers[1:], 0)
     changed = {name for name, value in random.weights.items() if not torch.equal(value, made.weights[name])}
     assert changed == {name for name in made.weights if name.startswith("0.")}
+
+
+class Root(nn.Module):
+    """A gradient that is infinite where all is black; its scores are finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).square().mean((2, 3)).sqrt()
+
+
+def test_scores_and_signals_that_are_no_numbers_are_said_whatever_the_target() -> None:
+    black = np.zeros((*SIZE, 3), np.uint8)
+    with pytest.raises(convscope.UnreadableImage, match="the scores of this image are not finite\n\nhint: "):
+        sanity_check(Net(Divides(), size=SIZE), black, 0)
+    with pytest.raises(convscope.UnreadableImage, match="the gradient at this image is not finite\n\nhint: "):
+        sanity_check(Net(Root(), size=SIZE), black, 0, methods=("saliency",))
+
+
+class Modern(nn.Module):
+    """All kinds of weights: normalisations, a layer scale, a PReLU, a place embedding, a shared convolution, a fixed blur."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.shared, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 3)
+        self.first, self.second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.layer, self.group, self.leak = nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.PReLU(4)
+        self.scale, self.places = nn.Parameter(torch.full((4, 1, 1), 1e-6)), nn.Parameter(torch.randn(1, 4, 18, 22))
+        self.register_buffer("blur", torch.full((4, 1, 3, 3), 1 / 9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x) + self.places
+        x = self.group(self.leak(self.second(self.shared(self.first(self.shared(x))))))
+        x = x + self.scale * F.conv2d(x, self.blur, groups=4, padding=1)
+        return self.head(self.layer(x.permute(0, 2, 3, 1)).mean((1, 2)))  # type: ignore[no-any-return]
+
+
+def test_every_weight_is_made_random_and_shared_ones_count_once() -> None:
+    torch.manual_seed(0)
+    module = Modern()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.rand_like(parameter))
+        for norm in (module.first, module.second):
+            norm.running_mean.add_(1)
+            norm.running_var.add_(1)
+    one = Net(module, size=SIZE)
+    layers = all_layers(one)
+    assert [sorted(layer.weights) for layer in layers] == [
+        ["head.bias", "head.weight"],
+        ["layer.bias", "layer.weight"],
+        ["scale"],
+        ["group.bias", "group.weight"],
+        ["leak.weight"],
+        ["second.bias", "second.running_mean", "second.running_var", "second.weight", "shared.bias", "shared.weight"],
+        ["first.bias", "first.running_mean", "first.running_var", "first.weight"],
+        ["places"],
+        ["stem.bias", "stem.weight"],
+    ]
+    assert sanity_check(one, picture(), 0, methods=("saliency",), levels=2).total == 9
+    weights = randomised(one, layers, 0).weights
+    same = {name for name, value in weights.items() if torch.equal(value, one.weights[name])}
+    assert {name for name in same if "num_batches" not in name} == {"blur"}
+    for name in ("layer", "group", "first", "second"):
+        assert bool((weights[f"{name}.weight"] == 1).all())
+        assert not weights[f"{name}.bias"].any()
+    assert bool((weights["leak.weight"] == 0.25).all())
+    assert bool((weights["scale"] == 1).all())
+    assert not weights["first.running_mean"].any()
+    assert len({float(value) for value in weights["places"].flatten()}) > 1000
+
+
+def test_levels_name_the_module_where_a_weight_has_no_layer_of_its_own() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cut, self.norm, self.head = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.norm(self.cut(x).flatten(2).transpose(1, 2))).mean(1)  # type: ignore[no-any-return]
+
+    assert [layer.name for layer in all_layers(Net(Tokens(), size=SIZE))] == ["head", "norm", "cut"]
+
+
+@pytest.mark.parametrize("how", ["asked", "interrupted"])
+def test_what_is_stopped_keeps_the_levels_that_are_done(net: Net, check: SanityCheck, how: str) -> None:
+    class Stopping(Counting):
+        def __init__(self) -> None:
+            super().__init__()
+            self.said: list[str] = []
+            self.previews: list[object] = []
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+        def preview(self, result: object) -> None:
+            self.previews.append(result)
+
+        def progress(self, done: int, total: int, unit: str) -> None:
+            super().progress(done, total, unit)
+            if how == "interrupted" and done == 2:
+                raise KeyboardInterrupt
+
+        def stopped(self) -> bool:
+            return how == "asked" and len(self.told) >= 2
+
+    watch = Stopping()
+    found = sanity_check(net, picture(), "dog", watch=watch)
+    assert found.counts == (1, 2)
+    assert found.layers == check.layers[:2]
+    assert found.total == 3
+    assert torch.equal(found.maps, check.maps[:, :3])
+    np.testing.assert_array_equal(found.spearman, check.spearman[:, :2])
+    assert "all down to 4" in found.verdict("saliency")
+    assert [panel.kind for panel in convscope.draw(found)] == ["tiles", "curve", "curve"]
+    (preview,) = watch.previews
+    assert isinstance(preview, SanityCheck)
+    assert preview.counts == (1,)
+    said = "stopped: 2 of 3 random networks are done, the others are left out"
+    assert watch.said == ([said] if how == "interrupted" else [])
+
+
+def test_a_check_that_is_stopped_at_once_has_one_level_or_none(net: Net) -> None:
+    class At(Watch):
+        def stopped(self) -> bool:
+            return True
+
+    assert sanity_check(net, picture(), "dog", watch=At()).counts == (1,)

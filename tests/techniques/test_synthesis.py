@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 import convscope
 from convscope import Net
+from convscope.models.ascent import blurred, reflected
 from convscope.models.spectrum import COLOURS, Spectrum
 from convscope.technique import Watch
 from convscope.techniques.synthesis import PREVIEWS, STEPS, ClassModel, Recipe, class_model
@@ -232,9 +234,9 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (None, convscope.BadAddress, "a class model is of a class or a unit\n\nhint: name one"),
     ([], convscope.BadAddress, "a class model is of a class or a unit\n\nhint: name one"),
     (np.array([], int), convscope.BadAddress, "a class model is of a class or a unit"),
-    ("5", convscope.BadAddress, '5 is a layer\n\nhint: name one of its units: "5:0"'),
-    ([0, "2"], convscope.BadAddress, "2 is a layer"),
-    ("9", convscope.BadAddress, "9 is the output"),
+    (convscope.Address("5"), convscope.BadAddress, '5 is a layer\n\nhint: name one of its units: "5:0"'),
+    ([0, convscope.Address("2")], convscope.BadAddress, "2 is a layer"),
+    (convscope.Address("9"), convscope.BadAddress, "9 is the output"),
     (4, convscope.BadAddress, "4 is none"),
     (-1, convscope.BadAddress, "-1 is no class"),
     (True, convscope.BadAddress, "True is no class"),
@@ -366,3 +368,73 @@ def test_a_real_network_is_sure_of_its_class_model(recipe: Recipe) -> None:
     assert result.scores[0] > float(result.trace[0, 0]) + 3
     assert result.probabilities[0] > 0.9
     assert bool((result.trace[:, -5:].mean(1) > result.trace[:, :5].mean(1)).all())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_network_made_in_inference_mode_can_be_climbed(recipe: Recipe) -> None:
+    expected = class_model(make(small_classifier()), [0, "5:3"], recipe=recipe, steps=3)
+    with torch.inference_mode():
+        one = make(small_classifier())
+        sibling = one.with_weights(small_classifier().state_dict())
+        one.refresh()
+    for made in (one, sibling):
+        assert not any(value.is_inference() for value in made.weights.values())
+        assert torch.equal(class_model(made, [0, "5:3"], recipe=recipe, steps=3).pixels, expected.pixels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 2), (1, 9), (4, 4)])
+def test_images_that_are_smaller_than_the_blur(size: tuple[int, int]) -> None:
+    """Edges are mirrors, there and back again, as numpy has it."""
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, *size)
+    for length in size:
+        line = np.arange(length)
+        assert reflected(length, 3).tolist() == np.pad(line, 3, mode="reflect" if length > 1 else "edge").tolist()
+    expected = gaussian_filter(images.double().numpy(), (0, 0, 1, 1), mode="mirror", truncate=3)
+    np.testing.assert_allclose(blurred(images, 1.0), expected, rtol=1e-4, atol=1e-5)
+    parts = [nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * size[0] * size[1], 2)]
+    for recipe in RECIPES:
+        found = class_model(Net(nn.Sequential(*parts), MEAN, STD, size), 0, recipe=recipe, steps=9)
+        assert found.scores[0] > float(found.trace[0])
+
+
+def resting() -> Net:
+    """All rest at the mean image: rectifiers, the pools and the scores behind them."""
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, padding=1)]
+    pools = [nn.MaxPool2d(2), nn.MaxPool2d(2)]
+    parts = [part for one in zip(convolutions, [nn.ReLU(), nn.ReLU(True)], pools, strict=True) for part in one]
+    module = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    with torch.no_grad():
+        for convolution in convolutions:
+            convolution.bias.fill_(-0.5)
+    return make(module)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("target", ["2:1", "4:3", "5:3", "6:3"])
+def test_what_lies_behind_rectifiers_at_rest_is_woken(recipe: Recipe, target: Any) -> None:
+    one = resting()
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1).expand(1, 3, *SIZE)
+    outputs = one.outputs(mean, ["1", "4", "8"])
+    assert not outputs["1"].any()
+    assert not outputs["4"].any()
+    found = class_model(one, target, recipe=recipe, steps=150)
+    assert found.scores[0] > float(found.trace[0]) + 0.02
+    assert found.unmoved == ()
+    assert found.reason == ""
+    assert len(found.lines()) == 2
+
+
+def test_what_nothing_can_move_is_said() -> None:
+    module = small_classifier()
+    with torch.no_grad():
+        module[4].weight[3] = 0
+    found = class_model(make(module), ["5:3", "5:2", "4:3"], steps=3)
+    assert found.unmoved == ("5, unit 3 at row 5, column 6", "4, unit 3 at row 5, column 6")
+    assert found.reason == (
+        "No step changed the score of 5, unit 3 at row 5, column 6 and 4, unit 3 at row 5, column 6: "
+        "what leads there stayed at rest, and the image means nothing."
+    )
+    assert found.lines()[-1][0] == found.reason
+    assert class_model(make(module), "5:3", recipe="simonyan", steps=2).unmoved

@@ -36,6 +36,7 @@ def overview(atlas: Atlas, note: str = "", techniques: Sequence[dict[str, Any]] 
         "confusions": confusions(table),
         "groups": groups(table)[:GROUPS],
         "techniques": list(techniques),
+        "trials": {},
     }
 
 

@@ -64,18 +64,12 @@ class LiveNet:
             return
         try:
             net = self._opened()
-            fingerprint = net.fingerprint
+            self.atlas.store.check_net(net.name, net.fingerprint)
         except BaseException as error:  # noqa: BLE001  (whatever a user's factory does, even sys.exit, the page stays)
             words = str(getattr(error, "problem", error))
             own = words and isinstance(error, Exception)
             self.reason = words if own else f"opening it ended with {type(error).__name__} {words}".rstrip()
             self.hint, self.state = str(getattr(error, "hint", "")), "off"
-            return
-        built = self.atlas.store.manifest["net"]
-        if fingerprint != built.get("fingerprint"):
-            self.reason = f"{net.name} is not the network of this atlas: its weights, size or labels differ"
-            self.hint = f"the atlas was built with {built['name']}; give its --net and --weights"
-            self.state = "off"
             return
         self._net, self.state = net, "on"
 

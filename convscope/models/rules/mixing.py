@@ -1,5 +1,7 @@
 """Operators that mix whole axes: linear layers, norms, means."""
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from convscope.models.receptive import Field, constant_field
@@ -20,10 +22,11 @@ def batch_norm(call: Call) -> Field | list[Field]:
 
 @rule("linear")
 def linear(call: Call) -> Field | None:
-    """Mixes the last axis."""
+    """Mixes the last axis; of N×K that makes units, whatever it was."""
     if not (call["weight"].rows.empty and call["weight"].columns.empty):
         return None  # weights that are made from the image
-    return call.input.reduce([-1], call.shape)
+    found = call.input.reduce([-1], call.shape)
+    return replace(found, axes=("N", "C")) if found.axes and len(found.axes) == 2 and found.axes[0] == "N" else found
 
 
 @rule("softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "logsumexp")

@@ -72,7 +72,9 @@ def regroup(before: Sequence[int], axes: tuple[str, ...] | None, after: Sequence
             last_i = len(before)
         old = [axes[k] for k in range(i, last_i) if before[k] > 1] or [axes[i]]
         new = last_j - j
-        if len(old) == 1 and new == 1:
+        if new == 1 and {"C", "H", "W"} <= set(axes[i:last_i]) and "N" not in old:
+            names += ["C"]  # one vector of all that an image gives, also where that has one unit, row or column
+        elif len(old) == 1 and new == 1:
             names += old
         elif set(old) <= {"C", "c"}:
             names += ["C"] if new == 1 else ["c"] * new

@@ -41,7 +41,7 @@ export function format({ view, layer, unit, image, place, options }: Selection):
   return `#/${view}${text ? `?${text}` : ""}`;
 }
 
-const LASTING = ["jobs", "compared"]; // options that a change of view keeps: results are not lost on the way
+const LASTING = ["jobs"]; // options that a change of view keeps: results are not lost on the way
 
 // A change of layer forgets unit and place, a change of image the place, a change of view its options.
 export function changed(now: Selection, change: Partial<Selection>): Selection {

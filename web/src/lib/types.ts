@@ -82,6 +82,7 @@ export interface Atlas {
   confusions: Confusion[];
   groups: Group[];
   techniques: Form[];
+  trials: Record<string, string[]>; // of a report: image → the jobs whose results are in the file
 }
 
 export interface Live {

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import type { Form, Option } from "../types";
-import { bodyOf, check, hasField, keyOf, lacking, NOTHING, rangeWords, refusalWords, textOf, words, wrongs } from "./forms";
+import { bodyOf, check, hasField, keyOf, lacking, NOTHING, rangeWords, refusalWords, targetOf, textOf, words, wrongs } from "./forms";
 
 const option = (more: Partial<Option>): Option => ({ name: "window", kind: "integer", description: "", default: 32, ...more });
 const form: Form = {
@@ -134,3 +134,10 @@ describe("body", () => {
 });
 
 it("names are words", () => expect(words("class_model")).toBe("class model"));
+
+test("the selected unit is a target", () => {
+  expect(targetOf({ layer: "a.b", unit: 7, place: [5, 2] })).toBe("a.b:7@5,2");
+  expect(targetOf({ layer: "a.b", unit: 0, place: null })).toBe("a.b:0");
+  expect(targetOf({ layer: "a.b", unit: null, place: null })).toBe("");
+  expect(targetOf({ layer: "", unit: 1, place: null })).toBe("");
+});

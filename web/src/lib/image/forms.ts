@@ -1,5 +1,6 @@
 // A technique's form: texts that people type, the values that they stand for, and the body that is sent.
 
+import type { Selection } from "../address";
 import type { Form, Option, Range } from "../types";
 
 export interface Checked {
@@ -140,3 +141,9 @@ export function lacking(form: Form, body: Record<string, unknown>): string {
 
 // "class_model" → "class model"
 export const words = (name: string): string => name.replaceAll("_", " ");
+
+// The selected unit as a target: "layer4:17@5,2".
+export function targetOf({ layer, unit, place }: Pick<Selection, "layer" | "unit" | "place">): string {
+  if (!layer || unit === null) return "";
+  return `${layer}:${unit}${place ? `@${place.join(",")}` : ""}`;
+}

@@ -20,6 +20,7 @@ describe("progress", () => {
   it("says how it ended", () => {
     expect(progressWords(job({ state: "waiting" }))).toBe("waits for its turn");
     expect(progressWords(job({ state: "done", seconds: 3.21 }))).toBe("done in 3.2 s");
+    expect(progressWords(job({ state: "done", seconds: 0 }))).toBe("");
     expect(progressWords(job({ state: "stopped", done: 5, total: 20, unit: "steps" }))).toBe("stopped after 5 of 20 steps");
     expect(progressWords(job({ state: "stopped" }))).toBe("stopped");
     expect(["done", "failed", "stopped"].every((state) => ended(job({ state: state as Job["state"] })))).toBe(true);

@@ -11,7 +11,7 @@ export const share = ({ done, total }: Job): number | null => (total > 0 ? Math.
 export function progressWords(job: Job): string {
   const { state, done, total, unit, seconds } = job;
   if (state === "waiting") return "waits for its turn";
-  if (state === "done") return `done in ${spent(seconds)}`;
+  if (state === "done") return seconds ? `done in ${spent(seconds)}` : ""; // a file does not say how long it took
   if (state === "failed") return "failed";
   const sofar = total ? `${whole(done)} of ${whole(total)} ${unit}`.trim() : "";
   if (state === "stopped") return ["stopped", sofar].filter(Boolean).join(" after ");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Job, Panel } from "../types";
-import { columnsOf, idsOf, pictureOf, rowsOf, sharedScales, withId, withoutIds } from "./results";
+import { idsOf, pictureOf, rowsOf, sharedScales, withId, withoutIds } from "./results";
 
 const panel = (low: number, high: number, more: Partial<Panel> = {}): Panel => ({
   kind: "heat map", title: "", caption: "", width: 1, height: 1, picture: "a.png", numbers: "a.json", scale: { quantity: "probability", low, high, signed: false }, ...more,
@@ -56,17 +56,4 @@ it("ids stand newest first, each once", () => {
   expect(idsOf("b,a,b,,<x>")).toEqual(["b", "a"]);
   expect(withId(["b", "a"], "a")).toBe("a,b");
   expect(withoutIds(["c", "b", "a"], ["b"])).toBe("c,a");
-});
-
-describe("columns", () => {
-  const wide = (width: number) => panel(0, 1, { width });
-  it("are as wide as their pictures once all are there", () => {
-    expect(columnsOf([job(wide(600), wide(300)), job(wide(400))], 2, true)).toBe("minmax(0, 600fr) minmax(0, 400fr)");
-  });
-  it("are of one width otherwise", () => {
-    const even = "repeat(2, minmax(0, 1fr))";
-    expect(columnsOf([job(wide(600)), job(wide(400))], 2, false)).toBe(even);
-    expect(columnsOf([job(wide(600)), job()], 2, true)).toBe(even);
-    expect(columnsOf([job(wide(600))], 2, true)).toBe(even);
-  });
 });

@@ -27,12 +27,6 @@ export function rowsOf<Thing>(things: readonly Thing[], room: number): Thing[][]
   return Array.from({ length: Math.ceil(things.length / across) }, (_, row) => things.slice(row * across, (row + 1) * across));
 }
 
-// The columns of one row: of one width, or as wide as their pictures, so that what is in them has one scale.
-export function columnsOf(row: readonly Job[], across: number, fitted: boolean): string {
-  if (!fitted || row.length < across || row.some(({ panels }) => !panels.length)) return `repeat(${across}, minmax(0, 1fr))`;
-  return row.map(({ panels }) => `minmax(0, ${Math.max(...panels.map(({ width }) => width))}fr)`).join(" ");
-}
-
 export const [LEAST, GAP] = [300, 32]; // CSS px: the width of a result, and between two
 
 export function pictureOf(panel: Panel, dark: boolean, scale: Limits | null): string {

@@ -1,0 +1,73 @@
+"""What the techniques say of some images, recorded for a file that has no network."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from convscope.atlas import Atlas
+from convscope.errors import BuildStopped
+from convscope.faces.offline import Recorded
+from convscope.faces.web.drawing import DRAWING
+from convscope.faces.web.jobs import Job, perform
+from convscope.models.net import Net
+from convscope.registry import TECHNIQUES
+from convscope.render.pixels import webp_bytes
+from convscope.technique import Result
+from convscope.watch import Watch
+
+RUN = ("gradient_methods", "sanity_check")  # in the order of the page
+SCALE, QUALITY = 1.5, 75  # device px a CSS px, and of the lossy WebP: signals are noise, which packs badly
+
+
+def choose_images(images: pa.Table, count: int) -> list[int]:
+    """Rows of images that the net is sure of: each of another label and another class, as far as there are so many."""
+    columns = [images[name].to_pylist() for name in ("label", "predicted_class", "probability")]
+    probability = np.array([-1.0 if value is None else value for value in columns[2]], np.float64)
+    seen, found, rest = Counter[tuple[str, object]](), list[int](), list[int]()
+    for row in np.lexsort((np.arange(len(probability)), -probability)).tolist():
+        own = [(kind, values[row]) for kind, values in zip(("label", "class"), columns, strict=False)]
+        known = any(seen[one] for one in own if one[1] is not None)
+        (rest if known else found).append(row)
+        seen.update(own)
+    return sorted((found + rest)[:count])
+
+
+def record_trials(recorded: Recorded, atlas: Atlas, net: Net, rows: list[int], watch: Watch) -> dict[str, list[str]]:
+    """Runs the techniques on images of the atlas; row → ids of the jobs whose results are in the file. BuildStopped.
+
+    What a technique refuses is recorded as it would be told on the live page.
+    """
+    found = dict[str, list[str]]()
+    for done, row in enumerate(rows):
+        picture = Image.fromarray(atlas.pixels(row))
+        name_of_file = str(atlas.images["uri"][row].as_py()).rsplit("/", 1)[-1]
+        picture.filename = name_of_file  # type: ignore[attr-defined]
+        for name in RUN:
+            job = Job(f"{name}-{row}", name, name_of_file, partial(run, TECHNIQUES[name], net, picture))
+            perform(job)
+            recorded.answers[f"api/jobs/{job.id}"] = job.described() | {"seconds": 0.0}  # the same work, the same bytes
+            record_panels(recorded, job)
+            found.setdefault(str(row), []).append(job.id)
+            if watch.stopped():
+                raise BuildStopped("stopped before the report was written", "nothing was changed")
+        watch.progress(done + 1, len(rows), "images through the gradient methods")
+    return found
+
+
+def run(technique: Callable[..., Result], net: Net, picture: Image.Image, watch: Watch) -> Result:
+    """A technique with its defaults."""
+    return technique(net, picture, watch=watch)
+
+
+def record_panels(recorded: Recorded, job: Job) -> None:
+    """Each panel for light and for dark paper, as the page asks for them."""
+    for number, one in enumerate(job.panels):
+        for dark in (False, True):
+            with DRAWING:
+                content = webp_bytes(np.asarray(one.panel.picture(SCALE, dark).convert("RGB")), QUALITY)
+            path = f"api/jobs/{job.id}/panels/{number}.png"
+            recorded.add(f"{path}?dark=1" if dark else path, "image/webp", content)
