@@ -5,11 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import convscope
-from convscope.data.decode import decode
-from convscope.faces.demo import demo_photos, regions
+from tests.photos import cut_some
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,12 +23,7 @@ def load(lite0: convscope.Net) -> Callable[..., convscope.Net]:
 def workplace(lite0: convscope.Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small demo: two photos' regions and the atlas of the real network."""
     folder = tmp_path_factory.mktemp("docs")
-    for photo in demo_photos():
-        if photo.stem in ("chelsea", "coffee"):
-            target = folder / "demo" / "regions" / photo.stem
-            target.mkdir(parents=True)
-            for name, region in list(regions(decode(photo)))[:6]:
-                Image.fromarray(region).save(target / f"{name}.png")
+    cut_some(folder / "demo" / "regions", ("chelsea", "coffee"), 6)
     atlas = convscope.build(folder / "demo" / "regions", lite0, folder / "demo" / "atlas")
     (folder / "atlas").symlink_to(atlas.folder)
     return folder

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import convscope
 from convscope.atlas import Atlas
-from convscope.faces.cli import main
 from convscope.faces.report import write_report
+from convscope.store.workspace import is_atlas
 from tests.browser.served import Served
+from tests.photos import cut_some
 from tests.tiny_atlas import tiny_atlas, tiny_net
 
 CHROMIUM = shutil.which("chromium")
@@ -40,17 +42,16 @@ def report(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The atlas of `convscope demo`, of some of its images: one for all workers, made by the first that asks for it."""
+    """An atlas of regions of real photos through the real network: one for all workers, made by the first that asks."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
     folder = shared / "demo"
     with (shared / "demo.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "report.html").exists():  # its last file
-            with pytest.raises(SystemExit) as ended:
-                main(["demo", "--out", str(folder), "--limit", "32", "--no-serve"])
-            assert not ended.value.code
+        if not is_atlas(folder / "atlas"):
+            cut_some(folder / "regions", ("astronaut", "chelsea", "coffee", "rocket"), 8)
+            convscope.build(folder / "regions", "efficientnet-lite0", folder / "atlas")
     return folder / "atlas"
 
 
