@@ -12,6 +12,7 @@ import torch
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
 from benchmarks.gradient import signalling
+from benchmarks.mapping import maps
 from benchmarks.occlusion import hiding
 from benchmarks.opening import opening
 from benchmarks.page import showing
@@ -99,4 +100,5 @@ if __name__ == "__main__":
     hiding()
     signalling()
     truth()
+    maps()
     showing(5_000)  # of 50,000, which are made in minutes, it is `python -m benchmarks.page`

@@ -11,7 +11,7 @@ import statistics
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from benchmarks.building import photos
 from benchmarks.occlusion import laid_out, real_net
 from benchmarks.timing import turns
 from convscope.arrays import Place
-from convscope.models.backward import Backward, Rule
+from convscope.models.backward import RULES, Backward, Rule
 from convscope.models.cropping import Crops
 from convscope.models.layers import Layer
 
@@ -99,7 +99,7 @@ def sending(names: tuple[str, ...] = NETS, rounds: int = ROUNDS) -> None:
         with torch.no_grad():
             classes: list[int] = net.scores(pixels).argmax(1).tolist()
         module, given, layout = better_layout(net, net.preprocess.normalise(pixels), classes)
-        for rule in get_args(Rule):
+        for rule in RULES.values():
             times = one_rule(Backward(net, net.output_layer, rule), pixels, module, given, classes, rounds)
             cells = (
                 name, rule, *[f"{statistics.median(found):.2f}" for found in times.values()],

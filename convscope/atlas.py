@@ -12,10 +12,16 @@ from convscope.errors import BadOption
 from convscope.models.address import Address
 from convscope.models.load import load
 from convscope.models.net import Net
+from convscope.models.prepared import ImageLike
 from convscope.passes.build import build_atlas
 from convscope.store.opened import AtlasStore
+from convscope.studies.codes import Codes, codes
 from convscope.studies.exemplars import Exemplars, exemplars
+from convscope.studies.grid import Grid, grid
 from convscope.studies.health import Health, health
+from convscope.studies.mapping import Map, map_images
+from convscope.studies.neighbours import Neighbours, neighbours
+from convscope.studies.placing import Placed, place
 from convscope.studies.projections import Projections, projections
 from convscope.studies.vitals import Vitals, kept_codes, vitals
 from convscope.watch import SILENT, Watch
@@ -72,6 +78,29 @@ class Atlas:
     def health(self) -> Health:
         """The whole net at a glance: dead units, sparsity and locality through depth. See convscope.studies.health."""
         return health(self.store)
+
+    def map(self, layer: str | None = None, **options: Any) -> Map:
+        """All images in the plane by their codes, with numbers; kept in the atlas.
+
+        method="tsne" or "pca", seed=0, perplexity=30, begin=None. See convscope.studies.mapping.
+        """
+        return map_images(self.store, layer, **options)
+
+    def grid(self, layer: str | None = None, **options: Any) -> Grid:
+        """Every image in one cell of a grid. way="assignment", aspect=1. See convscope.studies.grid."""
+        return grid(self.store, layer, **options)
+
+    def neighbours(self, image_id: int | str, k: int = 9, layer: str | None = None) -> Neighbours:
+        """The k nearest images by code and by pixels. image_id: its row, id or the end of its path."""
+        return neighbours(self.store, image_id, k, layer)
+
+    def place(self, net: Net, image: ImageLike, **options: Any) -> Placed:
+        """Where a new photo lies on the map, and its neighbours. k=9, layer=None. See convscope.studies.placing."""
+        return place(self.store, net, image, **options)
+
+    def add_codes(self, net: Net, *layers: str, watch: Watch = SILENT) -> Codes:
+        """Adds codes of more layers: the mean over places, or of "max(layer)", "flat(layer)". See studies.codes."""
+        return codes(self.store, net, layer=layers, watch=watch)
 
     @property
     def code_layer(self) -> str:

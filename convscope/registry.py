@@ -3,8 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from convscope.studies.codes import codes
 from convscope.studies.exemplars import exemplars
+from convscope.studies.grid import grid
 from convscope.studies.health import health
+from convscope.studies.mapping import map_images
+from convscope.studies.neighbours import neighbours
+from convscope.studies.placing import place
 from convscope.studies.projections import projections
 from convscope.studies.vitals import vitals
 from convscope.techniques.activations import activations
@@ -23,4 +28,5 @@ TECHNIQUES: Mapping[str, Callable[..., Any]] = {
 }  # fmt: skip
 STUDIES: Mapping[str, Callable[..., Any]] = {
     "exemplars": exemplars, "projections": projections, "vitals": vitals, "health": health,
+    "codes": codes, "map": map_images, "grid": grid, "neighbours": neighbours, "place": place,
 }  # fmt: skip

@@ -134,6 +134,9 @@ def pictures(demo: Path) -> None:
     for name, (study, arguments, options) in STUDY_FIGURES.items():
         asked = (net, *arguments) if study == "projections" else arguments
         save_picture(compose(draw(getattr(atlas, study)(*asked, **options)), "", scale=1.5), name)
+    for name, (study, options, shown) in PARTS.items():
+        panels = draw(getattr(atlas, study)(**options))
+        save_picture(compose([panels[at] for at in shown], "", scale=1.5), name)
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=switches)
@@ -185,6 +188,10 @@ STUDY_FIGURES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "exemplars.jpg": ("exemplars", ("blocks.4.0.bn1:20",), {}),
     "vitals.png": ("vitals", ("blocks.4.0.bn1",), {}),
     "health.png": ("health", (), {}),
+}
+PARTS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {  # some panels of a study
+    "map.jpg": ("map", {}, (0, 2)),
+    "grid.jpg": ("grid", {"size": 1400}, (0,)),
 }
 PICTURES = DOCS / "pictures"
 SCALES = {"occlusion": 1.3, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}

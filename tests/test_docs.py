@@ -32,7 +32,7 @@ def workplace(lite0: convscope.Net, tmp_path_factory: pytest.TempPathFactory) ->
 TECHNIQUES = [
     f"docs/{name}.md" for name in ("techniques", "activations", "filters", "occlusion", "gradient", "all-cnn")
 ]
-STUDIES = ("docs/exemplars.md", "docs/vitals.md")
+STUDIES = ("docs/exemplars.md", "docs/vitals.md", "docs/map.md")
 
 
 @pytest.mark.parametrize("page", ["README.md", *TECHNIQUES, *STUDIES])
@@ -63,10 +63,10 @@ def test_links_and_pictures_are_there() -> None:
 
 def test_pictures_of_techniques_are_there_and_small() -> None:
     """`python -m docs.generate` draws them; each is shown on a page."""
-    from docs.generate import FIGURES, STUDY_FIGURES
+    from docs.generate import FIGURES, PARTS, STUDY_FIGURES
 
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    for name in (*FIGURES, *STUDY_FIGURES):
+    for name in (*FIGURES, *STUDY_FIGURES, *PARTS):
         assert f"(pictures/{name})" in pages, name
         assert (ROOT / "docs" / "pictures" / name).stat().st_size < 250_000, name
 

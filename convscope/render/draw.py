@@ -4,19 +4,29 @@ from functools import singledispatch
 
 from convscope.errors import BadOption
 from convscope.render.activations import activation_panels
+from convscope.render.codes import code_table
 from convscope.render.comparison import method_panels
 from convscope.render.exemplars import unit_tiles
 from convscope.render.figure import Panel, compose, page
 from convscope.render.filters import filter_panels
 from convscope.render.gradient import map_projection, projection_panels, saliency_panels
+from convscope.render.grid import grid_panels
 from convscope.render.localisation import localisation_panels
+from convscope.render.mapping import map_panels
+from convscope.render.neighbours import neighbour_tiles
 from convscope.render.occlusion import occlusion_panels
+from convscope.render.placing import placed_panels
 from convscope.render.projections import projection_tiles
 from convscope.render.sanity import sanity_panels
 from convscope.render.synthesis import class_model_panels
 from convscope.render.vitals import health_panels, vitals_panels
+from convscope.studies.codes import Codes
 from convscope.studies.exemplars import Exemplars
+from convscope.studies.grid import Grid
 from convscope.studies.health import Health
+from convscope.studies.mapping import Map
+from convscope.studies.neighbours import Neighbours
+from convscope.studies.placing import Placed
 from convscope.studies.projections import Projections
 from convscope.studies.vitals import Vitals
 from convscope.techniques.activations import Activations
@@ -57,6 +67,36 @@ def draw_vitals(result: Vitals) -> tuple[Panel, ...]:
 def draw_health(result: Health) -> tuple[Panel, ...]:
     """Sparsity and locality through depth, and dead units in each layer."""
     return health_panels(result)
+
+
+@draw.register
+def draw_codes(result: Codes) -> tuple[Panel, ...]:
+    """What there are codes of."""
+    return (code_table(result),)
+
+
+@draw.register
+def draw_map(result: Map) -> tuple[Panel, ...]:
+    """All images in the plane by their codes (Karpathy 2014)."""
+    return map_panels(result)
+
+
+@draw.register
+def draw_grid(result: Grid) -> tuple[Panel, ...]:
+    """Every image in one cell (Karpathy 2014)."""
+    return grid_panels(result)
+
+
+@draw.register
+def draw_neighbours(result: Neighbours) -> tuple[Panel, ...]:
+    """The nearest images by code and by pixels (Krizhevsky et al. 2012, figure 4)."""
+    return (neighbour_tiles(result),)
+
+
+@draw.register
+def draw_placed(result: Placed) -> tuple[Panel, ...]:
+    """A new photo on the map of an atlas."""
+    return placed_panels(result)
 
 
 @draw.register

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from convscope.render import charts, pixels
+from convscope.render import charts, pixels, points
 from convscope.render.charts import Column, Series
 from convscope.render.figure import Panel, Tile, TileLayout, TileRow
 from convscope.render.fonts import DARK, LIGHT, Canvas, Cell, Palette, with_unit
@@ -269,25 +269,29 @@ class Scatter(_Drawn):
     labels: tuple[str, ...] | None = None
     values: Values | None = None  # (n,) the points' colours, as magnitudes
     value_name: str = ""
+    kinds: tuple[str, ...] | None = None  # (n,) or their colours by kind: at most ten of them
     thumbnails: tuple[Pixels, ...] | None = None
     grid: bool = False
     x_label: str = ""  # without both labels the axes mean nothing, and none are drawn
     y_label: str = ""
 
     def __post_init__(self) -> None:
-        given = [one for one in (self.x, self.y, self.labels, self.values, self.thumbnails) if one is not None]
-        lengths = [len(one) for one in given]
+        given = (self.x, self.y, self.labels, self.values, self.kinds, self.thumbnails)
+        lengths = [len(one) for one in given if one is not None]
         require(len(set(lengths)) == 1, f"x, y and what belongs to them have the lengths {lengths}")
         finite = bool(np.isfinite(self.x).all() and np.isfinite(self.y).all())
         require(finite or self.thumbnails is None, "a thumbnail has no finite place")
 
     def numbers(self) -> dict[str, Any]:
         """Every point with its label and value."""
-        points = {"grid": self.grid, "x": self.x, "y": self.y, "labels": self.labels, "values": self.values}
-        return dict(plain(points | {"value": self.value_name, "x_label": self.x_label, "y_label": self.y_label}))
+        found = {"grid": self.grid, "x": self.x, "y": self.y, "labels": self.labels, "kinds": self.kinds}
+        found |= {"values": self.values, "value": self.value_name}
+        return dict(plain(found | {"x_label": self.x_label, "y_label": self.y_label}))
 
     def _draw(self, scale: float, palette: Palette) -> Image.Image:
         if self.thumbnails is not None:
             return pixels.draw_thumbnails(self.x, self.y, self.thumbnails, self.grid, scale, palette)
+        if self.kinds is not None:
+            return points.draw_kinds(self.x, self.y, self.kinds, scale, palette)
         names, labels = self.labels or (), (self.x_label, self.y_label)
         return charts.draw_scatter(self.x, self.y, names, labels, self.values, self.value_name, scale, palette)

@@ -16,7 +16,10 @@ from PIL import Image
 
 from convscope.errors import BadAtlas, BadOption
 from convscope.store.files import read_array, read_json
+from convscope.store.kept import all_kept, find
 from convscope.store.workspace import FORMAT, MANIFEST, is_atlas
+
+ADDED = "added-codes"  # the folder of codes that came after the build
 
 
 class AtlasStore:
@@ -88,10 +91,21 @@ class AtlasStore:
         """An array of the atlas by name, mapped into memory."""
         return read_array(self.folder / f"{name}.npy")
 
-    def codes(self, layer: str) -> NDArray[np.float16]:
-        """(N, D) the codes of a layer in the order of the images, mapped into memory."""
+    @property
+    def code_names(self) -> tuple[str, ...]:
+        """What there are codes of: those of the build, the one before the classifier first, then added ones."""
+        added = (str(record["name"]) for record, _ in all_kept(self.folder, ADDED))
+        return tuple(dict.fromkeys([*self.manifest["folds"]["codes"]["layers"], *added]))
+
+    def codes(self, name: str) -> NDArray[np.float16]:
+        """(N, D) codes by their name in the order of the images, mapped into memory."""
         kept: list[str] = self.manifest["folds"]["codes"]["layers"]
-        return self.array(f"codes/{kept.index(layer)}")
+        if name in kept:
+            return self.array(f"codes/{kept.index(name)}")
+        found = find(self.folder, ADDED, {"name": name})
+        if found is None or len(found[1].get("codes", ())) != len(self.images):
+            raise BadAtlas(f"the codes of {name} are missing or broken", "`convscope codes` adds them again")
+        return found[1]["codes"]  # type: ignore[no-any-return]
 
     def packed(self, row: int) -> bytes:
         """An image as the network saw it, as the bytes of a lossless WebP file."""

@@ -120,11 +120,12 @@ def means_silence(store: AtlasStore, name: str) -> bool:
 
 
 def kept_codes(store: AtlasStore, layer: str) -> NDArray[np.float16]:
-    """(N, D) the codes of a layer by any of its names; UnknownLayer where the build kept none of it."""
-    kept: list[str] = store.manifest["folds"]["codes"]["layers"]
+    """(N, D) the codes of a layer by any of its names, or of max(layer), flat(layer); UnknownLayer without any."""
     name = store.layers[layer]["name"] if layer in store.layers else layer
+    kept = store.code_names
     if name not in kept:
         raise UnknownLayer(
-            f"the atlas keeps no codes of {layer!r}", f"it keeps {', '.join(kept)}; build(codes=[…]) keeps others"
+            f"the atlas keeps no codes of {layer!r}",
+            f"it keeps {', '.join(kept)}; `convscope codes ATLAS --layer {layer}` adds others",
         )
     return store.codes(name)

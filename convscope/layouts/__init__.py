@@ -1,0 +1,1 @@
+"""Points in many dimensions as maps and grids: arrays alone, no network, no files."""

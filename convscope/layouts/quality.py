@@ -1,0 +1,137 @@
+"""How true a layout is to the vectors that it shows, and how alike neighbours are.
+
+kNN recall: Lee & Verleysen 2009. Trustworthiness: Venna & Kaski 2001. Distances: Spearman's correlation over pairs, as
+Kobak & Berens 2019 (CPD). Purity: the share of the nearest that have the same label, beside its expectation by chance.
+DPQ: Barthel et al. 2023, Improved Evaluation and Generation of Grid Layouts (distance preservation quality).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from convscope.layouts.nearest import Nearest
+
+K = 10  # neighbours that are looked at
+SAMPLE = 2_000  # points whose neighbours are, at most; a seeded sample
+PAIRS = 100_000  # of points whose distances are compared
+CELLS = 1_000  # of a grid that DPQ looks around at most
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Numbers of one layout; NaN where there are too few points."""
+
+    recall: float  # of the K nearest vectors, the share that are among the K nearest in the plane
+    trustworthiness: float  # 1 where those near in the plane are near as vectors
+    distances: float  # Spearman's correlation of the distances of pairs
+    sample: int  # points whose neighbours were looked at
+
+
+def quality(points: Float[np.ndarray, "N D"], positions: Float[np.ndarray, "N 2"], seed: int = 0) -> Quality:
+    """How true positions in the plane are to the points."""
+    count = len(points)
+    chosen = sample(count, SAMPLE, seed)
+    k = min(K, (count - 1) // 2)
+    if k < 1:
+        return Quality(np.nan, np.nan, np.nan, len(chosen))
+    kept, plane = nearest_others(points, chosen, k), nearest_others(positions, chosen, k)
+    shared = np.mean([len(np.intersect1d(one, other)) / k for one, other in zip(kept, plane, strict=True)])
+    ranks = ranks_of(points, chosen, plane)
+    penalty = np.maximum(ranks - k, 0).sum()
+    trust = 1 - penalty * 2 / (len(chosen) * k * (2 * count - 3 * k - 1))
+    return Quality(float(shared), float(trust), distance_correlation(points, positions, seed), len(chosen))
+
+
+def sample(count: int, most: int, seed: int) -> Int[np.ndarray, " M"]:
+    """So many of the numbers below `count`, in order; all where there are no more."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def nearest_others(points: NDArray[np.floating], chosen: NDArray[np.int64], k: int) -> Int[np.ndarray, "M k"]:
+    """The k nearest other points of the chosen ones."""
+    rows, _ = Nearest(points, exact=True).search(points[chosen], k + 1)
+    own = rows == chosen[:, None]
+    own[~own.any(1), -1] = True
+    return np.asarray(rows[~own].reshape(len(chosen), k))
+
+
+def ranks_of(
+    points: NDArray[np.floating], chosen: NDArray[np.int64], others: NDArray[np.int64]
+) -> Int[np.ndarray, "M k"]:
+    """The place of each of the others among all points by their distance to the chosen one: 1 is the nearest."""
+    found = np.empty(others.shape, np.int64)
+    table = points.astype(np.float32)
+    squares = np.square(table, dtype=np.float64).sum(1)
+    for number, (row, near) in enumerate(zip(chosen, others, strict=True)):
+        away = squares - 2 * (table @ table[row]).astype(np.float64)
+        away[row] = -np.inf
+        found[number] = [(away < away[one]).sum() for one in near]
+    return found
+
+
+def distance_correlation(points: NDArray[np.floating], positions: NDArray[np.floating], seed: int) -> float:
+    """Spearman's correlation of the distances of random pairs; NaN where all are equal."""
+    from scipy.stats import spearmanr
+
+    one, other = np.random.default_rng(seed).integers(0, len(points), (2, PAIRS))
+    one, other = one[one != other], other[one != other]
+    lengths = []
+    for table in (points, positions):
+        parts = [
+            np.linalg.norm(table[one[at : at + 5000]].astype(np.float32) - table[other[at : at + 5000]], axis=1)
+            for at in range(0, len(one), 5000)
+        ]
+        lengths.append(np.concatenate(parts))
+    if any(np.ptp(some) == 0 for some in lengths):
+        return float("nan")
+    return float(spearmanr(*lengths).statistic)
+
+
+def purity(
+    points: NDArray[np.floating], labels: Sequence[str | None], k: int = K, seed: int = 0
+) -> tuple[float, float, int]:
+    """The share of the k nearest that have a point's label, that share by chance, and of how many points.
+
+    Points without a label do not count, neither as points nor as neighbours. NaN where there are too few.
+    """
+    known = np.array([row for row, label in enumerate(labels) if label is not None], np.int64)
+    k = min(k, len(known) - 1)
+    if k < 1:
+        return float("nan"), float("nan"), 0
+    _, kinds, counts = np.unique([str(labels[row]) for row in known], return_inverse=True, return_counts=True)
+    chosen = sample(len(known), SAMPLE, seed)
+    near = nearest_others(points[known], chosen, k)
+    alike = float((kinds[near] == kinds[chosen, None]).mean())
+    chance = float(((counts[kinds[chosen]] - 1) / (len(known) - 1)).mean())
+    return alike, chance, len(chosen)
+
+
+def dpq(points: Float[np.ndarray, "N D"], cells: Int[np.ndarray, "N 2"], power: float = 16.0, seed: int = 0) -> float:
+    """Distance preservation quality of a grid: 1 where each point's neighbours on it are its nearest, 0 by chance.
+
+    Of each point the mean distance to its first n neighbours on the grid is compared with that to its n nearest, for
+    every n; the power puts weight on the first ones. Beyond CELLS points a seeded sample is looked around.
+    """
+    table = points.astype(np.float32)
+    chosen = sample(len(table), CELLS, seed)
+    grid_sum, best_sum, mean = np.zeros(len(table) - 1), np.zeros(len(table) - 1), 0.0
+    for row in chosen.tolist():
+        away = np.linalg.norm(table - table[row], axis=1).astype(np.float64)
+        steps = np.square(cells - cells[row]).sum(1)
+        others = np.arange(len(table)) != row
+        order = np.lexsort((away[others], steps[others]))
+        grid_sum += np.cumsum(away[others][order])
+        best_sum += np.cumsum(np.sort(away[others]))
+        mean += away[others].mean()
+    first = np.arange(1, len(table))
+    mean /= len(chosen)
+    if mean == 0:
+        return 1.0
+    gains = [np.maximum(1 - sums / (first * len(chosen) * mean), 0) for sums in (grid_sum, best_sum)]  # 0 to 1
+    reached, best = (float((gain**power).sum() ** (1 / power)) for gain in gains)
+    return reached / best if best > 0 else 1.0
