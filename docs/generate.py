@@ -172,6 +172,7 @@ FIGURES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
         ("chelsea", ("Egyptian cat", "blocks.3.0.bn1:11", "blocks.5.0.bn1:527")),
         {},
     ),
+    "gradient-methods.jpg": ("gradient_methods", ("chelsea",), {}),
     "sanity.jpg": ("sanity_check", ("chelsea",), {}),
     "class-models.jpg": ("class_model", (("flamingo", "tiger cat", "fire engine", "blocks.4.0.bn1:20"),), {}),
     "occlusion-rocket.jpg": ("occlusion", ("rocket",), {"window": 48}),
@@ -194,7 +195,14 @@ PARTS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {  # some panels
     "grid.jpg": ("grid", {"size": 1400}, (0,)),
 }
 PICTURES = DOCS / "pictures"
-SCALES = {"occlusion": 1.3, "sanity_check": 1.1, "class_model": 1.25, "guided_backprop": 1.5, "saliency": 1.5}
+SCALES = {
+    "occlusion": 1.3,
+    "gradient_methods": 1.2,
+    "sanity_check": 1.1,
+    "class_model": 1.25,
+    "guided_backprop": 1.5,
+    "saliency": 1.5,
+}
 
 if __name__ == "__main__":
     (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")

@@ -105,17 +105,19 @@ def report(
     """Write one HTML file that shows an ATLAS and opens from disk, without a server."""
     from convscope.atlas import open_atlas
     from convscope.faces.report import write_report
-    from convscope.faces.web.serve import live_net
+    from convscope.faces.web.serve import own_net
 
-    opened = open_atlas(atlas)
-    behind = live_net(opened, net, weights, pretrained, device, off=trials < 1)
-    behind.open()
-    if trials > 0 and behind.state == "off":
-        if net is not None:
-            raise BadOption(behind.reason, behind.hint)
-        words(f"the gradient methods are left out: {behind.reason}; --net NAME gives it")
+    opened, found = open_atlas(atlas), None
+    if trials < 0:
+        raise BadOption(f"--trials is {trials}", "0 leaves the gradient methods out")
+    name = net or own_net(opened, weights is not None or not pretrained)
+    if trials and name is None:
+        if weights is not None:
+            raise BadOption("--weights without --net", "--net NAME says whose weights they are")
+        words("the gradient methods are left out: their network was not given; --net NAME gives it")
+    elif trials and name is not None:
+        found = open_net(name, weights, pretrained, device)
     with Bar("report") as bar:
-        found = behind.net if behind.state == "on" else None
         write_report(opened, out, net=found, trials=trials, note=note, budget=budget, watch=bar)
     sys.stdout.write(f"{out}\n")
 

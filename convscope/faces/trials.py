@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from convscope.atlas import Atlas
-from convscope.errors import BuildStopped
+from convscope.errors import BuildStopped, ConvscopeError
 from convscope.faces.offline import Recorded
-from convscope.faces.web.drawing import DRAWING
-from convscope.faces.web.jobs import Job, perform
+from convscope.faces.web.drawing import DRAWING, Drawn
+from convscope.faces.web.jobs import Job
 from convscope.models.net import Net
 from convscope.registry import TECHNIQUES
+from convscope.render.draw import draw
+from convscope.render.figure import Panel
 from convscope.render.pixels import webp_bytes
 from convscope.technique import Result
 from convscope.watch import Watch
@@ -47,20 +48,48 @@ def record_trials(recorded: Recorded, atlas: Atlas, net: Net, rows: list[int], w
         name_of_file = str(atlas.images["uri"][row].as_py()).rsplit("/", 1)[-1]
         picture.filename = name_of_file  # type: ignore[attr-defined]
         for name in RUN:
-            job = Job(f"{name}-{row}", name, name_of_file, partial(run, TECHNIQUES[name], net, picture))
-            perform(job)
-            recorded.answers[f"api/jobs/{job.id}"] = job.described() | {"seconds": 0.0}  # the same work, the same bytes
+            job = Job(f"{name}-{row}", name, name_of_file, None)
+            attempt(job, TECHNIQUES[name], net, picture, watch)
+            recorded.answers[f"api/jobs/{job.id}"] = job.described()  # without seconds: the same work, the same bytes
             record_panels(recorded, job)
             found.setdefault(str(row), []).append(job.id)
-            if watch.stopped():
-                raise BuildStopped("stopped before the report was written", "nothing was changed")
         watch.progress(done + 1, len(rows), "images through the gradient methods")
     return found
 
 
-def run(technique: Callable[..., Result], net: Net, picture: Image.Image, watch: Watch) -> Result:
-    """A technique with its defaults."""
-    return technique(net, picture, watch=watch)
+class Listening(Watch):
+    """Tells a technique whether the report is to stop, and remembers how far it came."""
+
+    def __init__(self, outer: Watch) -> None:
+        self.outer, self.whole = outer, True
+
+    def progress(self, done: int, total: int, unit: str) -> None:  # noqa: ARG002
+        """Remembers whether that is all."""
+        self.whole = done >= total
+
+    def stopped(self) -> bool:
+        """Whether the report is to stop."""
+        return self.outer.stopped()
+
+
+def attempt(job: Job, technique: Callable[..., Result], net: Net, picture: Image.Image, watch: Watch) -> None:
+    """Runs a technique with its defaults; a refusal is the job's answer. BuildStopped, also after a Ctrl-C in it."""
+    listening = Listening(watch)
+    try:
+        job.result = technique(net, picture, watch=listening)
+        with DRAWING:
+            job.panels = [Drawn(panel, panel_size(panel), b"") for panel in draw(job.result)]
+        job.state = "done"
+    except ConvscopeError as error:
+        job.state, job.problem, job.hint, listening.whole = "failed", error.problem, error.hint, True
+    if watch.stopped() or not listening.whole:  # a technique that is interrupted gives what it has done so far
+        raise BuildStopped("stopped before the report was written", "nothing was changed")
+
+
+def panel_size(panel: Panel) -> tuple[float, float]:
+    """Width and height, CSS px."""
+    picture = panel.picture(1.0)
+    return float(picture.width), float(picture.height)
 
 
 def record_panels(recorded: Recorded, job: Job) -> None:

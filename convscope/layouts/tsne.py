@@ -21,6 +21,7 @@ from convscope.watch import SILENT, Watch
 EARLY, LATE = 250, 500  # steps with an exaggeration of 12, and steps after them
 MANY = 100_000  # points from which on the last exaggeration is 4, which keeps clusters together
 NEW = 5  # perplexity by which new points are placed
+TREE = 20_000  # points up to which forces come from the Barnes-Hut tree, which is more exact; beyond that interpolated
 EVERY = 25  # steps between two words
 LEAST = 5  # points: of fewer there is nothing to optimise
 
@@ -65,7 +66,11 @@ def embed(
     )
     progress = Progress(watch, preview)
     embedding = TSNE(
-        n_jobs=torch.get_num_threads(), random_state=seed, callbacks=progress, callbacks_every_iters=EVERY
+        n_jobs=torch.get_num_threads(),
+        random_state=seed,
+        callbacks=progress,
+        callbacks_every_iters=EVERY,
+        negative_gradient_method="bh" if len(points) <= TREE else "fft",
     ).prepare_initial(affinities=affinities, initialization=begin)
     for steps, exaggeration in ((EARLY, 12), (LATE, 4 if len(points) >= MANY else 1)):
         if not progress.stopped:

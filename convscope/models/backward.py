@@ -94,12 +94,13 @@ class Backward:
                     (signal,) = torch.autograd.grad(value, given, start, retain_graph=more, allow_unused=True)
             yield torch.zeros_like(given) if signal is None else signal
 
-    def sent(self, pixels: Tensor, starts: Sequence[Start]) -> Iterator["Signal"]:
+    def sent(self, pixels: Tensor, starts: Sequence[Start], ones: bool = False) -> Iterator["Signal"]:
         """The signals from some starts of the layer on one image 1×3×H×W. UnreadableImage where they are no numbers.
 
-        A deconvnet begins with the unit's own value, as in its paper; everything else, and every class, with 1.
+        A deconvnet begins with the unit's own value, as in its paper, unless with `ones`; all else begins with 1.
         """
         scores = self.layer.node is self.net.graph.scores
+        keeps = self.rule == "deconvnet" and not scores and not ones
         what = "the scores of this image are" if scores else f"the values of {self.layer.name} at this image are"
         arrived = "the gradient at this image is" if self.rule == "gradient" else "the signal at this image is"
         known: list[tuple[Start, float, float | None]] = []
@@ -111,7 +112,7 @@ class Backward:
                 check_finite(what, cells)
                 sure = float(value[0].double().softmax(0)[found.unit]) if scores else None
                 known.append((found, float(cells.max()), sure))
-                yield found.sent(value[0], keeps=self.rule == "deconvnet" and not scores)[None]
+                yield found.sent(value[0], keeps=keeps)[None]
 
         for number, signal in enumerate(self.signals(pixels, begin)):
             check_finite(arrived, signal)
@@ -140,10 +141,13 @@ class Sent:
     probabilities: tuple[float | None, ...]  # of classes
 
 
-def send_back(net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, watch: Watch = SILENT) -> Sent:
+def send_back(
+    net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, watch: Watch = SILENT, *, ones: bool = False
+) -> Sent:
     """Sends signals back from several starts on one image 1×3×H×W: one forward a layer, one backward a start.
 
-    One layer's folded weights are in memory at a time. NoRule before anything runs, UnreadableImage.
+    ones: a deconvnet begins with 1 too, not with the unit's own value. One layer's folded weights are in memory at a
+    time. NoRule before anything runs, UnreadableImage.
     """
     layers = by_layer(starts)
     if rule != "gradient":
@@ -151,7 +155,7 @@ def send_back(net: Net, pixels: Tensor, starts: Sequence[Start], rule: Rule, wat
             check_rule(net, layer, rule)
     found: dict[int, Signal] = {}
     for layer, numbers in layers.items():
-        sent = Backward(net, layer, rule).sent(pixels, [starts[one] for one in numbers])
+        sent = Backward(net, layer, rule).sent(pixels, [starts[one] for one in numbers], ones)
         for number, signal in zip(numbers, sent, strict=True):
             found[number] = signal
             watch.progress(len(found), len(starts), "signals")

@@ -21,7 +21,8 @@ BOUNDED = frozenset(
 BENT = frozenset(
     [
         *SMOOTH, *BOUNDED, "abs", "exp", "erf", "sign", "sin", "cos", "expm1", "log1p", "heaviside", "hardshrink",
-        "softshrink", "clamp_max", "logaddexp",
+        "softshrink", "clamp_max", "logaddexp", "atan", "atan2", "asinh", "acosh", "atanh", "tan", "sinh", "cosh",
+        "log", "log2", "log10", "exp2", "hypot", "xlogy", "round", "floor", "ceil", "trunc", "frac", "erfc", "erfinv",
     ]
 )  # fmt: skip
 COMPARED = frozenset(["gt", "ge", "lt", "le", "logical_not", "bitwise_not"])

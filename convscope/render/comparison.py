@@ -6,7 +6,7 @@ from convscope.models.address import OUTPUT, Address
 from convscope.render import pixels
 from convscope.render.figure import Panel, Tile, TileRow
 from convscope.render.gradient import QUANTILE, about_grey, cut, high_end
-from convscope.render.methods import NAMES
+from convscope.render.methods import NAMES, PAPERS
 from convscope.render.panels import Scale, Tiles
 from convscope.render.pixels import Pixels
 from convscope.techniques.comparison import GradientMethods
@@ -30,13 +30,13 @@ def method_panels(result: GradientMethods) -> tuple[Panel, ...]:
             Tile(pixels.colour(total, True, (-end, end)), footer="the sums on one scale", values=total),
         )
         rows.append(TileRow(NAMES[method].capitalize(), "", tiles))
-    begun = " (a deconvnet's is divided by the activation it starts from)" if of_unit(result) else ""
+    activation = "activation" if of_unit(result) else "score"
     caption = (
-        f"{result.net} on {result.image}: what {result.name} ({'activation' if of_unit(result) else 'score'} "
-        f"{result.value:.3g}) answers to. Mid-grey is 0; orange is above it, blue below. The first two pictures of a "
-        f"method have scales of their own, up to the {QUANTILE:.1%} quantile of its size. Every signal begins with 1"
-        f"{begun}, so that sizes can be compared in the last column, whose scale ends where the middle one of the "
-        f"methods does. {passed(result)}{left_out(result)}{silent(result)}"
+        f"{result.net} on {result.image}: what {result.name} ({activation} {result.value:.3g}) answers to. Beside the "
+        f"image a method's signal in its own colours, and the sum over them: orange above 0, blue below, mid-grey 0, "
+        f"each up to the {QUANTILE:.1%} quantile of its size. Last the same sums on one scale, which ends at "
+        f"± {end:.3g}: every signal begins with 1, so sizes can be compared.{passed(result)}{left_out(result)}"
+        f"{silent(result)}"
     )
     title = f"{result.name}: gradient methods"
     scale = Scale((-end, end), True, sums)
@@ -44,13 +44,14 @@ def method_panels(result: GradientMethods) -> tuple[Panel, ...]:
 
 
 def passed(result: GradientMethods) -> str:
-    """What makes the methods differ."""
+    """What makes the methods that are there differ."""
+    if len(result.methods) < 2:
+        return ""
     if not result.rectifiers:
-        return "No rectifier lies on the way, so all methods are the gradient."
-    return (
-        f"{result.rectifiers} {'rectifier lies' if result.rectifiers == 1 else 'rectifiers lie'} on the way: the "
-        "gradient passes them where they were active, a deconvnet lets pass what is above 0, guided backprop does both."
-    )
+        return " No rectifier lies on the way, so all of them are the gradient."
+    lie = "rectifier lies" if result.rectifiers == 1 else "rectifiers lie"
+    does = "; ".join(PAPERS[NAMES[method]].partition(": ")[2] + f" ({NAMES[method]})" for method in result.methods)
+    return f" {result.rectifiers} {lie} on the way: {does}."
 
 
 def of_unit(result: GradientMethods) -> bool:

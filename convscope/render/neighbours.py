@@ -13,7 +13,7 @@ def neighbour_tiles(found: Neighbours) -> Tiles:
     rows = (
         TileRow("the image", f"number {found.image}", (own,)),
         TileRow("by code", found.layer, tiles(found, found.rows, found.distances)),
-        TileRow("by pixels", "the control", tiles(found, found.pixel_rows, found.pixel_distances), control=True),
+        TileRow("by pixels", "", tiles(found, found.pixel_rows, found.pixel_distances), control=True),
     )
     caption = (
         f"The {len(found.rows)} of {found.images:,} images whose codes ({found.net}, {found.layer}) are nearest, "

@@ -37,7 +37,7 @@ def placed_panels(found: Placed) -> tuple[Panel, ...]:
         (
             TileRow(found.image, "", (own,)),
             TileRow("by code", found.map.layer, by_code),
-            TileRow("by pixels", "the control", by_pixels, control=True),
+            TileRow("by pixels", "", by_pixels, control=True),
         ),
         f"The {len(found.rows)} of {len(labels):,} images whose codes are nearest, and those whose small pictures are. "
         "The number is the Euclidean distance of the codes; of pixels the root mean square difference, 0 to 1.",

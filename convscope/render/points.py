@@ -43,13 +43,14 @@ def draw_kinds(x: Values, y: Values, kinds: Sequence[str], scale: float, palette
 def cloud(
     left: Values, top: Values, hues: Sequence[tuple[int, int, int]], radius: float, scale: float, paper: Image.Image
 ) -> Image.Image:
-    """Discs on paper, grey ones below, at four times the resolution and made smaller."""
+    """Discs on paper, grey ones below and rare ones on top, at four times the resolution and made smaller."""
     factor = 2 * scale
     size = round(SIDE * factor)
     picture = Image.new("RGB", (size, size), paper.getpixel((0, 0)))
     pen, reach = ImageDraw.Draw(picture), radius * factor
-    order = sorted(range(len(hues)), key=lambda at: (hues[at] != GREY, at))
-    for at in order:
+    counts = Counter(hues)
+    for at in sorted(range(len(hues)), key=lambda at: (hues[at] != GREY, -counts[hues[at]], at)):
+        own = reach * 2.2 if counts[hues[at]] == 1 else reach  # a single one is seen
         column, row = float(left[at]) * factor, float(top[at]) * factor
-        pen.ellipse([column - reach, row - reach, column + reach, row + reach], fill=hues[at])
+        pen.ellipse([column - own, row - own, column + own, row + own], fill=hues[at])
     return picture.resize((round(SIDE * scale), round(SIDE * scale)), Image.Resampling.BOX)

@@ -72,14 +72,14 @@ def gradient_methods(
         ),
     ] = None,
     *,
-    methods: Annotated[tuple[Method, ...], Field(min_length=1, description="in the order of their columns")] = (
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, description="in the order of their rows")] = (
         "saliency", "deconvnet", "guided_backprop",
     ),
     watch: Annotated[Watch, SkipValidation] = SILENT,
 ) -> GradientMethods:  # fmt: skip
     """Gradient, deconvnet and guided backprop of one class or unit, side by side on one scale.
 
-    A deconvnet's signal is divided by the activation that it begins with, so that all begin with 1. Methods without a
+    All signals begin with 1, also a deconvnet's, so that their sizes can be compared. Methods without a
     rule on this network are left out, and why is said. Raises UnreadableImage, BadAddress, UnknownLayer; NoRule where
     no method is left.
     """
@@ -89,13 +89,12 @@ def gradient_methods(
     found, refused = dict[Method, Tensor](), list[str]()
     for done, method in enumerate(chosen := tuple(dict.fromkeys(methods))):
         try:
-            sent = send_back(net, prepared.pixels, starts, RULES[method])
+            sent = send_back(net, prepared.pixels, starts, RULES[method], ones=True)
         except NoRule as error:
             refused.append(error.problem)
         else:
             start, value, passed = sent.starts[0], sent.values[0], sent.rectifiers[0]
-            own = method == "deconvnet" and start.layer.node is not net.graph.scores and value != 0
-            found[method] = sent.signals[0] / (value if own else 1)
+            found[method] = sent.signals[0]
         watch.progress(done + 1, len(chosen), "methods")
     if not found:
         raise NoRule(refused[0], 'methods=("saliency",) works on every network')

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pytest
 
 from convscope.atlas import Atlas
-from convscope.errors import BadOption, BuildStopped
+from convscope.errors import BadOption, BuildStopped, NoRule
+from convscope.faces import trials
 from convscope.faces.report import write_report
 from convscope.faces.trials import choose_images
+from convscope.models import randomised
 from convscope.watch import Watch
 from tests.faces.test_report import data_of, file_of
 from tests.tiny_atlas import tiny_net
@@ -71,3 +73,45 @@ def test_it_can_be_stopped(atlas: Atlas, tmp_path: Path) -> None:
     with pytest.raises(BuildStopped):
         write_report(atlas, tmp_path / "report.html", net=tiny_net(), watch=Impatient())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_technique_that_is_interrupted_ends_the_report(
+    atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = randomised.randomised
+
+    def interrupting(*given: Any) -> Any:
+        if len(given[1]) > 1:
+            raise KeyboardInterrupt  # in the second random network: the sanity check then gives what it has
+        return real(*given)
+
+    monkeypatch.setattr("convscope.techniques.sanity.randomised", interrupting)
+    with pytest.raises((BuildStopped, KeyboardInterrupt)):
+        write_report(atlas, tmp_path / "report.html", net=tiny_net())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_is_recorded_as_the_page_would_tell_it(
+    atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise NoRule("it has no rule", "take another")
+
+    monkeypatch.setitem(trials.TECHNIQUES, "sanity_check", refusing)  # type: ignore[arg-type]
+    data = data_of(write_report(atlas, tmp_path / "a.html", net=tiny_net(), trials=1).read_text("utf-8"))
+    (jobs,) = data["answers"]["api/atlas"]["trials"].values()
+    told = data["answers"][f"api/jobs/{jobs[1]}"]
+    assert (told["state"], told["problem"], told["hint"], told["panels"]) == (
+        "failed",
+        "it has no rule",
+        "take another",
+        [],
+    )
+
+
+def test_without_trials_it_is_the_same_as_without_a_network(atlas: Atlas, tmp_path: Path) -> None:
+    files = [
+        write_report(atlas, tmp_path / "a.html"),
+        write_report(atlas, tmp_path / "b.html", net=tiny_net(), trials=0),
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()

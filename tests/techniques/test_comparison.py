@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -34,7 +35,7 @@ def unit_of(net: Net) -> str:
 
 
 @pytest.mark.parametrize("kind", ["class", "unit"])
-def test_each_is_what_the_method_gives_alone(net: Net, kind: str) -> None:
+def test_each_is_what_the_method_gives_alone_begun_with_one(net: Net, kind: str) -> None:
     target = "dog" if kind == "class" else unit_of(net)
     found = gradient_methods(net, picture(), target)
     assert found.methods == ("saliency", "deconvnet", "guided_backprop")
@@ -44,10 +45,31 @@ def test_each_is_what_the_method_gives_alone(net: Net, kind: str) -> None:
     ]
     if kind == "unit":
         assert found.value > 0
-        signals[1] = signals[1] / found.value  # a deconvnet begins with the activation
+        signals[1] = signals[1] / found.value  # alone a deconvnet begins with the activation, and is homogeneous
     torch.testing.assert_close(found.signals, torch.stack(signals))
     assert found.box == convscope.deconvnet(net, picture(), target).box
     assert found.target == ("class:3" if kind == "class" else convscope.deconvnet(net, picture(), target).targets[0])
+
+
+@pytest.mark.parametrize("wanted", ["negative", "zero"])
+def test_a_deconvnet_begins_with_one_where_the_activation_is_not_above_zero(wanted: str) -> None:
+    """Behind no rectifier: the signal of −a is not −1 times that of a, since rectifiers on the way see its sign."""
+    torch.manual_seed(0)
+    first, last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+    with torch.no_grad():
+        for layer in (first, last):
+            assert layer.bias is not None
+            layer.bias.zero_()
+        last.weight[0] = -last.weight[0].abs() if wanted == "negative" else 0 * last.weight[0]
+    net = Net(nn.Sequential(first, nn.ReLU(), last, nn.AdaptiveAvgPool2d(1), nn.Flatten()), size=SIZE)
+    found = gradient_methods(net, picture(), "2:0@4,4")
+    assert found.value <= 0
+    back = F.conv_transpose2d(torch.relu(last.weight[:1].detach()), first.weight.detach())  # rectified on its way
+    expected = torch.zeros(3, *SIZE)
+    expected[:, 4:9, 4:9] = back[0]
+    torch.testing.assert_close(
+        found.signals[1] / found.signals[1].abs().max().clamp_min(1e-9), expected / expected.abs().max().clamp_min(1e-9)
+    )
 
 
 def test_what_makes_them_differ_is_rectifiers() -> None:
@@ -73,6 +95,7 @@ def test_methods_without_a_rule_are_left_out_and_named() -> None:
     assert found.methods == ("saliency",)
     assert len(found.refused) == 2
     assert "silu" in caption(found)
+    assert "on the way" not in caption(found)  # nothing is said of methods that are not there
     with pytest.raises(convscope.NoRule, match=r"works on every network"):
         gradient_methods(net, picture(), methods=("deconvnet",))
 

@@ -111,12 +111,11 @@ def live_net(
     """
     from convscope.models.load import load
 
-    built = str(atlas.store.manifest["net"]["name"])
     if off:
         return LiveNet(atlas, None, "the page was started without a network", "leave --no-live out")
-    local = weights is not None or not pretrained
-    name = net or (built if at_hand(built, local) else None)
+    name = net or own_net(atlas, weights is not None or not pretrained)
     if name is None:
+        built = str(atlas.store.manifest["net"]["name"])
         given = built if built.startswith(("torchvision:", "timm:")) else "NAME"
         return LiveNet(
             atlas, None, f"the network {built!r} was not given", f"convscope serve {atlas.folder.name} --net {given}"
@@ -126,6 +125,12 @@ def live_net(
         return load(name, weights=weights, pretrained=pretrained, device=device)
 
     return LiveNet(atlas, opened)
+
+
+def own_net(atlas: Atlas, local: bool) -> str | None:
+    """The name of the atlas's own network where it is at hand."""
+    built = str(atlas.store.manifest["net"]["name"])
+    return built if at_hand(built, local) else None
 
 
 def at_hand(name: str, local: bool) -> bool:
