@@ -18,6 +18,7 @@ K = 10  # neighbours that are looked at
 SAMPLE = 2_000  # points whose neighbours are, at most; a seeded sample
 PAIRS = 100_000  # of points whose distances are compared
 CELLS = 1_000  # of a grid that DPQ looks around at most
+BLOCK = 100  # points whose distances to all are computed at once
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def sample(count: int, most: int, seed: int) -> Int[np.ndarray, " M"]:
 
 def nearest_others(points: NDArray[np.floating], chosen: NDArray[np.int64], k: int) -> Int[np.ndarray, "M k"]:
     """The k nearest other points of the chosen ones."""
-    rows, _ = Nearest(points, exact=True).search(points[chosen], k + 1)
+    rows, _ = Nearest(points).search(points[chosen], k + 1)
     own = rows == chosen[:, None]
     own[~own.any(1), -1] = True
     return np.asarray(rows[~own].reshape(len(chosen), k))
@@ -65,12 +66,14 @@ def ranks_of(
 ) -> Int[np.ndarray, "M k"]:
     """The place of each of the others among all points by their distance to the chosen one: 1 is the nearest."""
     found = np.empty(others.shape, np.int64)
-    table = points.astype(np.float32)
-    squares = np.square(table, dtype=np.float64).sum(1)
-    for number, (row, near) in enumerate(zip(chosen, others, strict=True)):
-        away = squares - 2 * (table @ table[row]).astype(np.float64)
-        away[row] = -np.inf
-        found[number] = [(away < away[one]).sum() for one in near]
+    table = np.asarray(points - points.mean(0, dtype=np.float64), np.float32)
+    squares = np.einsum("nd,nd->n", table, table, dtype=np.float64)
+    for start in range(0, len(chosen), BLOCK):
+        some = slice(start, start + BLOCK)
+        away = squares - 2 * (table[chosen[some]] @ table.T).astype(np.float64)
+        away[np.arange(len(away)), chosen[some]] = -np.inf
+        for number, near in enumerate(others[some]):
+            found[start + number] = [(away[number] < away[number, one]).sum() for one in near]
     return found
 
 
@@ -117,21 +120,24 @@ def dpq(points: Float[np.ndarray, "N D"], cells: Int[np.ndarray, "N 2"], power: 
     Of each point the mean distance to its first n neighbours on the grid is compared with that to its n nearest, for
     every n; the power puts weight on the first ones. Beyond CELLS points a seeded sample is looked around.
     """
-    table = points.astype(np.float32)
+    table = np.asarray(points - points.mean(0, dtype=np.float64), np.float32)  # about their mean products lose least
+    squares = np.einsum("nd,nd->n", table, table, dtype=np.float64)
     chosen = sample(len(table), CELLS, seed)
     grid_sum, best_sum, mean = np.zeros(len(table) - 1), np.zeros(len(table) - 1), 0.0
-    for row in chosen.tolist():
-        away = np.linalg.norm(table - table[row], axis=1).astype(np.float64)
-        steps = np.square(cells - cells[row]).sum(1)
-        others = np.arange(len(table)) != row
-        order = np.lexsort((away[others], steps[others]))
-        grid_sum += np.cumsum(away[others][order])
-        best_sum += np.cumsum(np.sort(away[others]))
-        mean += away[others].mean()
+    for start in range(0, len(chosen), BLOCK):
+        some = chosen[start : start + BLOCK]
+        products = (table[some] @ table.T).astype(np.float64)
+        for row, apart in zip(some.tolist(), squares[some, None] + squares - 2 * products, strict=True):
+            others = np.arange(len(table)) != row
+            away = np.sqrt(np.maximum(apart[others], 0))
+            steps = np.square(cells[others] - cells[row]).sum(1)
+            grid_sum += np.cumsum(away[np.lexsort((away, steps))])
+            best_sum += np.cumsum(np.sort(away))
+            mean += away.mean()
     first = np.arange(1, len(table))
     mean /= len(chosen)
-    if mean == 0:
-        return 1.0
+    if not mean > 1e-6 * float(np.sqrt(squares.max(initial=0.0))) or not mean > 0:
+        return float("nan")  # nothing to preserve
     gains = [np.maximum(1 - sums / (first * len(chosen) * mean), 0) for sums in (grid_sum, best_sum)]  # 0 to 1
     reached, best = (float((gain**power).sum() ** (1 / power)) for gain in gains)
-    return reached / best if best > 0 else 1.0
+    return reached / best if best > 0 else float("nan")

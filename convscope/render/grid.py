@@ -19,8 +19,8 @@ def grid_panels(grid: Grid) -> tuple[Panel, ...]:
     """The images, and the same with seams."""
     caption = (
         f"{grid.images:,} of {len(grid.cells):,} images on {grid.rows} × {grid.columns} cells by the codes of "
-        f"{grid.layer} ({grid.net}): {WAYS[grid.way]}. DPQ {grid.preservation:.2f} (1: the nearest codes are beside "
-        "each other, 0: by chance)."
+        f"{grid.layer} ({grid.net}): {WAYS[grid.way]}.{preserved(grid)}"
+        f"{'' if grid.complete else ' It was stopped before it was done.'}"
     )
     side = grid.size / 2
     whole = Overlay(f"{grid.layer}: grid of {grid.images:,} images", grid_picture(grid, grid.size), caption, side=side)
@@ -28,3 +28,10 @@ def grid_panels(grid: Grid) -> tuple[Panel, ...]:
     reach = f", black near, white {np.max(away):.3g} apart" if away.size else ""
     words = f"The borders are coloured by the distance of the whole codes on both sides{reach}: bright seams are jumps."
     return (whole, Overlay(f"{grid.layer}: seams", picture, words, side=side))
+
+
+def preserved(grid: Grid) -> str:
+    """How well neighbours are kept, where there is something to keep."""
+    if np.isnan(grid.preservation):
+        return ""
+    return f" DPQ {grid.preservation:.2f} (1: the nearest codes are beside each other, 0: by chance)."

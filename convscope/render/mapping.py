@@ -68,10 +68,11 @@ def numbers(found: Map) -> Table:
         ("trustworthiness of the map", number(truth.trustworthiness), "", number(pixels.trustworthiness), ""),
         ("correlation of distances on the map", number(truth.distances), "", number(pixels.distances), ""),
     )
+    count = found.purity.images or found.truth.sample
     caption = (
-        f"Neighbours by code, on the map, and by the pixels of 16-px pictures, of {found.truth.sample:,} images. The "
-        "first line says whether likeness is one of meaning; the others how much of the neighbourhoods by code, and by "
-        "pixels, the map keeps. Images cut from one photo are alike in both."
+        f"Neighbours by code, on the map, and by the pixels of small pictures, of {count:,} images. The first line says "
+        "whether likeness is one of meaning; the others how much of the neighbourhoods by code, and by pixels, the map "
+        "keeps. Images cut from one photo are alike in both."
     )
     return Table(f"{found.layer}: how true the map is", columns, rows, caption)
 

@@ -82,7 +82,7 @@ def read_array(path: Path, mapped: bool = True) -> NDArray[Any]:
     """An array, by default mapped into memory and not read whole; never unpickles. BadAtlas if broken."""
     try:
         found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise BadAtlas(f"{path} is missing or broken: {error}", "build the atlas again") from error
     return found
 
@@ -99,7 +99,12 @@ def commit_folder(temporary: Path, final: Path) -> None:
         sync(inner)
     if final.exists():
         shutil.rmtree(final)
-    temporary.replace(final)
+    try:
+        temporary.replace(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(temporary)  # another process was first, with the same
     sync(final.parent)
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,30 +25,37 @@ def find(folder: Path, kind: str, key: Mapping[str, Any]) -> tuple[dict[str, Any
     place = place_of(folder, kind, key)
     try:
         record = read_json(place / RECORD)
-        return record, {path.stem: read_array(path) for path in sorted(place.glob("*.npy"))}
-    except BadAtlas:
+        arrays = {path.stem: read_array(path) for path in sorted(place.glob("*.npy"))}
+    except (BadAtlas, OSError):
         return None
+    return (record, arrays) if isinstance(record, dict) else None
 
 
 def all_kept(folder: Path, kind: str) -> Iterator[tuple[dict[str, Any], Path]]:
     """The records of all that is kept of a kind, with their folders."""
     for path in sorted((folder / kind).glob(f"[!.]*/{RECORD}")):
         try:
-            yield read_json(path), path.parent
-        except BadAtlas:
+            record = read_json(path)
+        except (BadAtlas, OSError):
             continue
+        if isinstance(record, dict):
+            yield record, path.parent
 
 
 def keep(folder: Path, kind: str, key: Mapping[str, Any], record: Mapping[str, Any], arrays: Arrays) -> str:
     """Keeps it, whole or not at all; "" or why it could not be kept (a full disk, an atlas that is only read)."""
     place = place_of(folder, kind, key)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    temporary = None
     try:
-        temporary.mkdir(parents=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
         write_arrays(temporary, arrays, safe=False)
         write_json(temporary / RECORD, {**record, "key": dict(key)})
+        temporary.chmod(0o755)
         commit_folder(temporary, place)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         return error.strerror or str(error)
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
     return ""

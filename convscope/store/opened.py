@@ -94,18 +94,28 @@ class AtlasStore:
     @property
     def code_names(self) -> tuple[str, ...]:
         """What there are codes of: those of the build, the one before the classifier first, then added ones."""
-        added = (str(record["name"]) for record, _ in all_kept(self.folder, ADDED))
+        added = [
+            str(record.get("name"))
+            for record, _ in all_kept(self.folder, ADDED)
+            if self._added(record.get("name")) is not None
+        ]
         return tuple(dict.fromkeys([*self.manifest["folds"]["codes"]["layers"], *added]))
+
+    def _added(self, name: object) -> NDArray[np.float16] | None:
+        """Codes that were added after the build; None where they are not whole."""
+        found = find(self.folder, ADDED, {"name": name})
+        codes = None if found is None else found[1].get("codes")
+        return codes if codes is not None and codes.ndim == 2 and len(codes) == len(self.images) else None
 
     def codes(self, name: str) -> NDArray[np.float16]:
         """(N, D) codes by their name in the order of the images, mapped into memory."""
         kept: list[str] = self.manifest["folds"]["codes"]["layers"]
         if name in kept:
             return self.array(f"codes/{kept.index(name)}")
-        found = find(self.folder, ADDED, {"name": name})
-        if found is None or len(found[1].get("codes", ())) != len(self.images):
+        found = self._added(name)
+        if found is None:
             raise BadAtlas(f"the codes of {name} are missing or broken", "`convscope codes` adds them again")
-        return found[1]["codes"]  # type: ignore[no-any-return]
+        return found
 
     def packed(self, row: int) -> bytes:
         """An image as the network saw it, as the bytes of a lossless WebP file."""

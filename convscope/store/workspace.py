@@ -1,6 +1,7 @@
 """An atlas while it is being built: a folder of finished shards beside the key of the work they belong to."""
 
 import errno
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ HELD = frozenset([errno.EAGAIN, errno.EACCES])  # errors that say that another p
 EMPTIED = {"work": "none: its atlas is being thrown away"}  # the key while an atlas is overwritten
 OWN = {
     MANIFEST,
+    "layouts",  # what studies keep, and the two next
+    "thumbnails",
+    "added-codes",
     "images.parquet",
     "skipped.parquet",
     "packs",
@@ -208,8 +212,12 @@ def refuse_other_work(atlas: Path, found: Any, key: Mapping[str, str], done: boo
 
 def refuse_other_things(atlas: Path) -> None:
     """AtlasInUse where there is more in a folder than an atlas has."""
-    own = OWN | {f".{name}.part" for name in OWN}
-    foreign = sorted({path.name for path in atlas.iterdir()} - own)
+
+    def ours(name: str) -> bool:
+        part = re.fullmatch(r"\.(.+?)(\.\w+)?\.part", name)  # of a process that was killed
+        return name in OWN or (part is not None and part[1] in OWN)
+
+    foreign = sorted(path.name for path in atlas.iterdir() if not ours(path.name))
     if foreign:
         raise AtlasInUse(
             f"{atlas} holds an atlas and other things: {', '.join(foreign[:5])}", "move them, or give another --out"

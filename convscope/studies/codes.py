@@ -4,11 +4,11 @@ The CS231n page maps «the 4096-dimensional vector right before the classifier»
 looked at too, pooled over its places or flattened.
 """
 
-import re
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 from torch import Tensor
 
-from convscope.errors import BadOption, BuildStopped, DiskFull
+from convscope.errors import BuildStopped, DiskFull
 from convscope.models.net import Net
 from convscope.models.prepared import to_pixels
 from convscope.passes.codes import LARGEST
@@ -24,11 +24,11 @@ from convscope.store.files import FULL, read_array, write_arrays
 from convscope.store.kept import keep, place_of
 from convscope.store.opened import ADDED, AtlasStore
 from convscope.studies.mapping import behind_rectifier
+from convscope.studies.vitals import code_way
 from convscope.technique import SILENT, Result, Watch, checked
 
 BATCH = 16  # images in one forward
 PART = 512  # images whose codes are on the disk together: a killed run loses no more
-WAYS = re.compile(r"(?P<way>max|flat)\((?P<layer>.+)\)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,11 @@ class Codes(Result):
     def address(self) -> str:
         """As a title."""
         return f"codes of {self.net}"
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """names, dimensions and rectified of each."""
+        known = {"names": self.names, "dimensions": self.dimensions, "rectified": self.rectified}
+        return super().arrays() | {name: np.asarray(value) for name, value in known.items()}
 
     def lines(self) -> list[list[str]]:
         """One line each."""
@@ -85,15 +90,15 @@ def codes(
 
 def meant(net: Net, text: str) -> tuple[str, str, str]:
     """The name under which codes are kept, how places are put together, and the layer. UnknownLayer."""
-    found = WAYS.fullmatch(text)
-    way, layer = (found["way"], net.layer(found["layer"])) if found else ("mean", net.layer(text))
+    way, inner = code_way(text)
+    layer = net.layer(inner)
     name = layer.alias_of or layer.name
     return (name if way == "mean" or not layer.spatial else f"{way}({name})"), way, name
 
 
 def add(store: AtlasStore, net: Net, missing: Mapping[str, tuple[str, str]], watch: Watch) -> None:
     """Runs all images through the net once, part after part, and keeps the codes; name → way and layer."""
-    count, size = len(store.images), f"{len(missing)} more codes"
+    count = len(store.images)
     folders = {name: place_of(store.folder, ADDED, {"name": name}).with_suffix(".parts") for name in missing}
     try:
         for start in range(0, count, PART):
@@ -102,20 +107,21 @@ def add(store: AtlasStore, net: Net, missing: Mapping[str, tuple[str, str]], wat
             if lacking:
                 parts = [pooled(net, store, lacking, row, min(row + BATCH, stop)) for row in range(start, stop, BATCH)]
                 for number, name in enumerate(lacking):
-                    write_arrays(folders[name] / ".new", {str(start): np.concatenate([part[number] for part in parts])})
-                    (folders[name] / ".new" / f"{start}.npy").replace(folders[name] / f"{start}.npy")
+                    own = f".{os.getpid()}.{start}"  # another process may do the same
+                    write_arrays(folders[name], {own: np.concatenate([part[number] for part in parts])})
+                    (folders[name] / f"{own}.npy").replace(folders[name] / f"{start}.npy")
             watch.progress(stop, count, "images")
             if watch.stopped():
                 raise BuildStopped("stopped; what is done is kept", "the same command goes on")
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise DiskFull(f"no room for {size}", "make room; the same command goes on") from error
+        raise DiskFull("no room for more codes", "make room; the same command goes on") from error
     for name, folder in folders.items():
         whole = np.concatenate([read_array(folder / f"{start}.npy") for start in range(0, count, PART)])
         why = keep(store.folder, ADDED, {"name": name}, {"name": name}, {"codes": whole})
         if why:
-            raise BadOption(f"the codes of {name} could not be kept: {why}", "the atlas has to be writable")
+            raise DiskFull(f"the codes of {name} could not be kept: {why}", "make room; the same command goes on")
         shutil.rmtree(folder, ignore_errors=True)
 
 

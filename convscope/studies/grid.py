@@ -17,7 +17,8 @@ from convscope.errors import BadOption
 from convscope.layouts import assignment, sorting
 from convscope.layouts.quality import dpq
 from convscope.store.opened import AtlasStore
-from convscope.studies.mapping import code_name, finite_codes, map_images
+from convscope.studies.mapping import finite_codes, map_images
+from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 
 Way = Literal["assignment", "greedy", "exact", "sorted"]
@@ -98,8 +99,10 @@ def grid(
             'nearest image left; "exact": where it lies on the map, first come first served; "sorted": by codes alone'
         ),
     ] = "assignment",
-    aspect: Annotated[float, Field(gt=0, description="width by height of the whole grid, counted in cells")] = 1.0,
-    perplexity: Annotated[float, Field(gt=0, description="of the map")] = 30.0,
+    aspect: Annotated[
+        float, Field(gt=0, le=1e6, description="width by height of the whole grid, counted in cells")
+    ] = 1.0,
+    perplexity: Annotated[float, Field(ge=1, le=1e6, description="of the map")] = 30.0,
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of the map")] = 0,
     size: Annotated[int, Field(ge=64, le=20_000, description="px of the picture's longer side, about")] = 2000,
     watch: Annotated[Watch, SkipValidation] = SILENT,
@@ -113,12 +116,12 @@ def grid(
     if way == "sorted":
         if rows * columns > sorting.LARGEST:
             raise BadOption(f"sorting is for up to {sorting.LARGEST:,} images", 'way="assignment" is for any number')
-        cells, cost, complete = sorting.sort(codes, rows, columns, seed, watch), math.nan, True
+        cells, cost, complete = sorting.sort(codes, rows, columns, seed, watch), math.nan, not watch.stopped()
     else:
         found = map_images(store, layer, perplexity=perplexity, seed=seed, watch=watch)
         down = np.stack([-found.positions[:, 1], found.positions[:, 0]], 1)  # (row, column), y upwards
         cells = PLACED[way](down, rows, columns, watch)
-        cost, complete = assignment.mean_cost(down, cells, rows, columns), found.complete
+        cost, complete = assignment.mean_cost(down, cells, rows, columns), found.complete and not watch.stopped()
     placed = cells[:, 0] >= 0
     return Grid(
         net=str(store.manifest["net"]["name"]),

@@ -4,7 +4,6 @@ Karpathy 2014, t-SNE visualization of CNN codes; van der Maaten & Hinton 2008, V
 The vectors are the codes of a layer, by default what enters the classifier, after its ReLU, as CS231n asks.
 """
 
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -19,13 +18,19 @@ from convscope.layouts.tsne import embed, principal
 from convscope.store.kept import find, keep
 from convscope.store.opened import AtlasStore
 from convscope.store.thumbnails import Thumbnails
-from convscope.studies.vitals import kept_codes
+from convscope.studies.vitals import code_name, code_way, kept_codes
 from convscope.technique import SILENT, Result, Watch, checked
 
 MOST = 100_000  # images that are laid out; where there are more, the others are placed among a sample of so many
 FORMAT = 1  # of what is kept
+LAYOUTS = "layouts"  # its folder in the atlas
 QUIET = frozenset(["flatten", "mean", "adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "dropout", "view", "squeeze"])
 Method = Literal["tsne", "pca"]
+NO_TRUTH: dict[str, Any] = {"recall": None, "trustworthiness": None, "distances": None, "sample": 0}
+NO_NUMBERS: dict[str, Any] = {  # of a map on the way
+    "truth": NO_TRUTH, "pixels": NO_TRUTH,
+    "purity": {"codes": None, "map": None, "pixels": None, "chance": None, "images": 0},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ class Map(Result):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """positions (N, 2), and the numbers."""
-        numbers = {f"purity of {name}": np.asarray(value) for name, value in asdict(self.purity).items()}
+        numbers = {f"map to pixels, {name}": np.asarray(value) for name, value in asdict(self.pixel_truth).items()}
+        numbers |= {f"purity of {name}": np.asarray(value) for name, value in asdict(self.purity).items()}
         numbers |= {f"map to codes, {name}": np.asarray(value) for name, value in asdict(self.truth).items()}
         return super().arrays() | numbers
 
@@ -97,7 +103,7 @@ def map_images(
     layer: Annotated[str | None, Field(description="whose codes; default: what enters the classifier")] = None,
     *,
     method: Annotated[Method, Field(description='"tsne", or "pca": the first two principal components')] = "tsne",
-    perplexity: Annotated[float, Field(gt=0, description="how many neighbours count, about")] = 30.0,
+    perplexity: Annotated[float, Field(ge=1, le=1e6, description="how many neighbours count, about")] = 30.0,
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of start and samples")] = 0,
     begin: Annotated[
         str | None, Field(description="a layer whose map this one begins with, so that both can be compared")
@@ -113,6 +119,7 @@ def map_images(
     if known is not None:
         return known
     codes, key = finite_codes(store, layer), key_of(store, layer, method, perplexity, seed, begin)
+    Thumbnails(store, watch)  # before the long part, so that one that is stopped needs nothing more
     start = None if begin is None else map_images(store, begin, perplexity=perplexity, seed=seed, watch=watch).positions
 
     def show(positions: NDArray[np.floating]) -> None:
@@ -130,9 +137,9 @@ def map_images(
         positions, divergence, complete = layout.positions, layout.divergence, layout.complete
         positions = in_order(positions, rows, others, len(codes))
     record = {"divergence": None if np.isnan(divergence) else divergence, "laid_out": len(rows)}
-    record |= measured(store, codes, positions, seed, watch)
+    record |= measured(store, codes, positions, seed, watch) if complete else NO_NUMBERS
     if complete:
-        why = keep(store.folder, "maps", key, record, {"positions": positions})
+        why = keep(store.folder, LAYOUTS, key, record, {"positions": positions})
         if why:
             watch.say(f"the map is not kept in the atlas: {why}")
     return result(store, key, positions, record, complete)
@@ -149,11 +156,14 @@ def kept_map(
 ) -> Map | None:
     """The map with these options where the atlas keeps it, and None where it has to be computed. BadOption."""
     key = key_of(store, layer, method, perplexity, seed, begin)
-    known = find(store.folder, "maps", key)
-    if known is None or len(known[1].get("positions", ())) != len(store.images):
+    known = find(store.folder, LAYOUTS, key)
+    positions = None if known is None else known[1].get("positions")
+    if known is None or positions is None or positions.shape != (len(store.images), 2):
         return None
-    record, arrays = known
-    return result(store, key, np.asarray(arrays["positions"]), record, True)
+    try:
+        return result(store, key, np.asarray(positions), known[0], True) if np.isfinite(positions).all() else None
+    except (KeyError, TypeError, AttributeError):  # a damaged record: it is computed again
+        return None
 
 
 def key_of(
@@ -161,7 +171,8 @@ def key_of(
 ) -> dict[str, Any]:
     """Under which a map is kept. BadOption."""
     name = code_name(store, layer)
-    key = {"format": FORMAT, "layer": name, "method": method, "perplexity": perplexity, "seed": seed, "begin": begin}
+    key = {"format": FORMAT, "layer": name, "method": method, "perplexity": perplexity, "seed": seed}
+    key["begin"] = None if begin is None else code_name(store, begin)
     if method == "pca":
         key |= {"perplexity": None, "begin": None}
         if begin is not None:
@@ -228,18 +239,9 @@ def result(
 def preview(store: AtlasStore, key: dict[str, Any], positions: NDArray[np.floating], rows: NDArray[np.int64]) -> Map:
     """The map as it is on the way, without numbers."""
     count = len(store.images)
-    nothing = {"recall": None, "trustworthiness": None, "distances": None, "sample": 0}
-    shares = {"codes": None, "map": None, "pixels": None, "chance": None, "images": 0}
-    record = {"divergence": None, "laid_out": len(rows), "truth": nothing, "pixels": nothing, "purity": shares}
+    record = {"divergence": None, "laid_out": len(rows), **NO_NUMBERS}
     placed = in_order(positions.astype(np.float32), rows, np.empty(0, np.int64), count)
     return result(store, key, placed, record, False)
-
-
-def code_name(store: AtlasStore, layer: str | None) -> str:
-    """The name of the codes that are meant."""
-    if layer is None:
-        return store.code_names[0]
-    return str(store.layers[layer]["name"]) if layer in store.layers else layer
 
 
 def finite_codes(store: AtlasStore, layer: str | None) -> Float[np.ndarray, "N D"]:
@@ -257,7 +259,7 @@ def finite_codes(store: AtlasStore, layer: str | None) -> Float[np.ndarray, "N D
 
 def behind_rectifier(store: AtlasStore, layer: str) -> bool:
     """Whether a layer's values come from a rectifier, perhaps through pools and flattening."""
-    record = store.layers.get(re.sub(r"^(max|flat)\((.*)\)$", r"\2", layer))
+    record = store.layers.get(code_way(layer)[1])
     while record is not None and not record["rectified"]:
         if record["kind"] not in QUIET or len(record["inputs"]) != 1:
             return False

@@ -15,7 +15,8 @@ from convscope.errors import BadAddress
 from convscope.layouts.nearest import Nearest
 from convscope.store.opened import AtlasStore
 from convscope.store.thumbnails import Thumbnails
-from convscope.studies.mapping import code_name, finite_codes
+from convscope.studies.mapping import finite_codes
+from convscope.studies.vitals import code_name
 from convscope.technique import Result, checked
 
 

@@ -5,7 +5,7 @@ reference t-SNE space addresses batch effects in single-cell classification, Mac
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,8 @@ from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.store.opened import AtlasStore
 from convscope.store.thumbnails import Thumbnails, small
 from convscope.studies.codes import codes_of, meant
-from convscope.studies.mapping import Map, code_name, finite_codes, map_images
+from convscope.studies.mapping import Map, finite_codes, map_images
+from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 
 
@@ -41,6 +42,10 @@ class Placed(Result):
         """What is placed, as a title."""
         return f"{self.image} among {len(self.map.positions):,} images"
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The numbers, and the positions of the images that it lies among."""
+        return super().arrays() | {"positions": self.map.positions, "layer": np.asarray(self.map.layer)}
+
     def lines(self) -> list[list[str]]:
         """Both lists beside each other."""
         uris = self.map.store.images["uri"]
@@ -59,7 +64,7 @@ def place(
     *,
     k: Annotated[int, Field(ge=1, description="how many neighbours")] = 9,
     layer: Annotated[str | None, Field(description="whose codes; default: what enters the classifier")] = None,
-    perplexity: Annotated[float, Field(gt=0, description="of the map")] = 30.0,
+    perplexity: Annotated[float, Field(ge=1, le=1e6, description="of the map")] = 30.0,
     seed: Annotated[int, Field(ge=0, lt=2**32, description="of the map")] = 0,
     watch: Annotated[Watch, SkipValidation] = SILENT,
 ) -> Placed:

@@ -3,6 +3,8 @@
 Hu et al. 2016, Network trimming (arXiv:1607.03250); the bound on a rate that was never seen is the rule of three.
 """
 
+import re
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,11 +123,27 @@ def means_silence(store: AtlasStore, name: str) -> bool:
 
 def kept_codes(store: AtlasStore, layer: str) -> NDArray[np.float16]:
     """(N, D) the codes of a layer by any of its names, or of max(layer), flat(layer); UnknownLayer without any."""
-    name = store.layers[layer]["name"] if layer in store.layers else layer
-    kept = store.code_names
+    name, kept = code_name(store, layer), store.code_names
     if name not in kept:
         raise UnknownLayer(
             f"the atlas keeps no codes of {layer!r}",
-            f"it keeps {', '.join(kept)}; `convscope codes ATLAS --layer {layer}` adds others",
+            f"it keeps {', '.join(kept)}; `convscope codes ATLAS --layer {shlex.quote(layer)}` adds others",
         )
     return store.codes(name)
+
+
+def code_name(store: AtlasStore, layer: str | None) -> str:
+    """The name under which codes are kept, whatever a layer is called; None: those that enter the classifier."""
+    if layer is None:
+        return store.code_names[0]
+    way, inner = code_way(layer)
+    record = store.layers.get(inner)
+    name = inner if record is None else str(record["name"])
+    flat = record is not None and len(record["shape"]) == 1  # a vector has no places to put together
+    return name if way == "mean" or flat else f"{way}({name})"
+
+
+def code_way(text: str) -> tuple[str, str]:
+    """How places are put together, and the layer: "max(a.b)" is ("max", "a.b"), "a.b" is ("mean", "a.b")."""
+    found = re.fullmatch(r"(max|flat)\((.+)\)", text)
+    return (found[1], found[2]) if found else ("mean", text)

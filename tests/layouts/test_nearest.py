@@ -1,7 +1,6 @@
 """Nearest rows against plain distances, ties, duplicates, and the index of many."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -43,17 +42,3 @@ def test_far_from_the_origin_they_are_the_same() -> None:
     np.fill_diagonal(distances, np.inf)
     np.testing.assert_allclose(away, np.sort(distances, 1)[:, :5], rtol=1e-3)
     assert rows.shape == (400, 5)
-
-
-def test_an_index_finds_nearly_all() -> None:
-    pytest.importorskip("faiss")
-    generator = np.random.default_rng(2)
-    points = (
-        generator.normal(size=(40, 32))[generator.integers(0, 40, 4000)] + 0.3 * generator.normal(size=(4000, 32))
-    ).astype(np.float32)
-    exact, _ = Nearest(points, exact=True).among_themselves(10)
-    rows, away = Nearest(points, exact=False).among_themselves(10)
-    recall = np.mean([len(np.intersect1d(one, other)) / 10 for one, other in zip(exact, rows, strict=True)])
-    assert recall > 0.95
-    assert (np.diff(away, axis=1) >= -1e-4).all()
-    assert (rows != np.arange(4000)[:, None]).all()

@@ -86,3 +86,22 @@ def test_a_table_of_them(atlas: Atlas) -> None:
     (panel,) = convscope.draw(found)
     assert panel.kind == "table"
     assert found.lines()[2] == ["4", "6", "yes"]
+
+
+def test_other_names_of_a_layer_and_damaged_codes(atlas: Atlas) -> None:
+    atlas.add_codes(tiny_net(), "max(4)")
+    assert atlas.map("max(4)").layer == "max(4)"
+    alias = (
+        next(one for one in tiny_net().layers if one.alias_of)
+        if any(one.alias_of for one in tiny_net().layers)
+        else None
+    )
+    if alias is not None and alias.spatial:
+        atlas.add_codes(tiny_net(), f"max({alias.name})")
+        assert atlas.codes(f"max({alias.name})").shape[0] == 6
+    (folder,) = (atlas.folder / "added-codes").glob("[!.]*[0-9a-f]")
+    (folder / "codes.npy").write_bytes(b"")
+    again = convscope.open_atlas(atlas.folder)
+    assert "max(4)" not in again.store.code_names
+    again.add_codes(tiny_net(), "max(4)")
+    assert again.codes("max(4)").shape == (6, 6)

@@ -1,6 +1,8 @@
 """The grid: every image in one cell, four ways, seams, pictures, shapes, few images."""
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,13 +145,24 @@ def test_thumbnails_are_means_of_the_pictures_and_made_once(atlas: Atlas) -> Non
 
 def test_thumbnails_of_an_atlas_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = convscope.build(pictures(tmp_path / "images", 4), net(), tmp_path / "atlas")
-    real = Path.mkdir
+    real, made_elsewhere = tempfile.mkdtemp, []
 
-    def refusing(self: Path, *given: int, **options: bool) -> None:
-        if "thumbnails" in self.name:
-            raise PermissionError(13, "Permission denied")
-        real(self, *given, **options)
+    def refusing(*given: Any, **options: Any) -> str:
+        if options.get("dir") is not None:
+            raise OSError(30, "Read-only file system")
+        made_elsewhere.append(real(*given, **options))
+        return str(made_elsewhere[-1])
 
-    monkeypatch.setattr(Path, "mkdir", refusing)
-    assert len(Thumbnails(made.store).levels[0]) == 4
+    monkeypatch.setattr(tempfile, "mkdtemp", refusing)
+    for _ in range(3):
+        assert len(Thumbnails(made.store).levels[0]) == 4
+    assert len(made_elsewhere) == 1  # made once a process, and gone when it ends
     assert not (made.folder / "thumbnails").exists()
+
+
+def test_thumbnails_of_other_images_and_broken_ones_are_made_anew(tmp_path: Path) -> None:
+    made = convscope.build(pictures(tmp_path / "images", 4), net(), tmp_path / "atlas")
+    first = np.array(Thumbnails(made.store).levels[0])
+    for content in (b"", (made.folder / "thumbnails" / "0.npy").read_bytes()[:-5]):
+        (made.folder / "thumbnails" / "0.npy").write_bytes(content)
+        np.testing.assert_array_equal(Thumbnails(made.store).levels[0], first)

@@ -13,6 +13,7 @@ import convscope
 from convscope.atlas import Atlas
 from convscope.layouts.quality import purity, quality
 from convscope.layouts.tsne import embed
+from convscope.store.kept import all_kept
 from convscope.store.thumbnails import Thumbnails
 from convscope.studies import mapping
 from convscope.watch import Watch
@@ -188,3 +189,34 @@ def test_pictures_and_numbers(atlas: Atlas, tmp_path: Path) -> None:
     with np.load(found.save(tmp_path / "map.npz")) as kept:
         assert kept["positions"].shape == (60, 2)
         assert kept["purity of codes"] == found.purity.codes
+
+
+def test_what_is_damaged_is_computed_again(atlas: Atlas) -> None:
+    first = atlas.map(seed=11)
+    (folder,) = [path for record, path in all_kept(atlas.folder, mapping.LAYOUTS) if record["key"]["seed"] == 11]
+    positions, record = (folder / "positions.npy").read_bytes(), (folder / "record.json").read_text()
+    for name, content in (
+        ("record.json", b"{}"), ("record.json", b"[]"), ("record.json", b"{"), ("positions.npy", b""),
+        ("positions.npy", positions[:-8]),
+    ):  # fmt: skip
+        (folder / name).write_bytes(content)
+        assert convscope.open_atlas(atlas.folder).map(seed=11).positions.tobytes() == first.positions.tobytes()
+        assert (folder / "record.json").read_text() == record  # it is whole again
+
+
+def test_an_atlas_with_maps_can_be_built_anew(tmp_path: Path) -> None:
+    made = convscope.build(pictures(tmp_path / "images", 9), net(), tmp_path / "atlas")
+    made.map()
+    made.add_codes(net(), "1")
+    (made.folder / ".thumbnails.abc.part").mkdir()  # of a process that was killed
+    again = convscope.build(pictures(tmp_path / "more", 12), net(), tmp_path / "atlas", overwrite=True)
+    assert again.code_layer == made.code_layer
+    assert {path.name for path in again.folder.iterdir()}.isdisjoint({"layouts", "thumbnails", "added-codes"})
+    assert len(again.map().positions) == 12
+
+
+def test_a_stopped_one_needs_nothing_more(tmp_path: Path) -> None:
+    made = convscope.build(pictures(tmp_path / "images", 30), net(), tmp_path / "atlas")
+    found = made.map(watch=Stopping())
+    assert not found.complete
+    assert np.isnan(found.truth.recall)
