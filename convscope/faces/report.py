@@ -18,6 +18,15 @@ from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.answers.choice import CONTROLS, choose_units
 from convscope.faces.answers.images import ImageList
 from convscope.faces.answers.layers import histogram_arrays, layer_answer, unit_arrays
+from convscope.faces.answers.mapping import (
+    code_list,
+    grid_sizes,
+    image_arrays,
+    numbers_of,
+    tile_bytes,
+    tile_picture,
+    tiles_of,
+)  # fmt: skip
 from convscope.faces.answers.overview import overview
 from convscope.faces.answers.patches import read_patches
 from convscope.faces.offline import Recorded, offline_page, path_part
@@ -27,11 +36,14 @@ from convscope.models.net import Net
 from convscope.registry import TECHNIQUES
 from convscope.render.pixels import webp_bytes
 from convscope.store.files import write_bytes
+from convscope.studies.grid import grid
+from convscope.studies.mapping import kept_map
 from convscope.watch import SILENT, Watch
 
 TRIALS = 4  # images that the techniques are tried on
 BUDGET = 1500  # pictures in one file, 6 to 10 KB each
 QUALITY = 80  # of the pictures, lossy WebP: about 6 KB at 224 × 224 px
+GRID, TILES = 5_000, 16  # images up to which the grid is in the file; tiles of its finest level, at most
 BYTES = "application/octet-stream"
 
 
@@ -79,10 +91,38 @@ def record(atlas: Atlas, note: str, budget: int, watch: Watch, net: Net | None, 
         recorded.add(f"{path}/histograms.bin", BYTES, pack_arrays(histogram_arrays(atlas, name, chosen)))
     images = ImageList(atlas)
     recorded.answers["api/skipped"] = images.skipped()
+    record_map(recorded, atlas, watch)
     recorded.answers["api/images"] = [images.full(row) for row in rows.tolist()]
     for row, picture in zip(rows.tolist(), pictures(atlas, rows, watch), strict=True):
         recorded.add(f"api/images/{row}/picture", "image/webp", picture)
     return recorded
+
+
+def record_map(recorded: Recorded, atlas: Atlas, watch: Watch) -> None:
+    """The default map where the atlas keeps it; where there are few images the grid too, without its finest tiles."""
+    found = kept_map(atlas.store)
+    if found is None:
+        return
+    query = f"layer={path_part(found.layer)}"
+    recorded.answers["api/codes"] = [one for one in code_list(atlas.store, [found]) if one["maps"]]
+    recorded.answers[f"api/map?{query}&method=tsne"] = numbers_of(found)
+    recorded.add(f"api/map/positions.bin?{query}&method=tsne", BYTES, pack_arrays({"positions": found.positions}))
+    recorded.add("api/images.bin", BYTES, pack_arrays(image_arrays(atlas)))
+    if len(atlas.images) > GRID:
+        return
+    laid = grid(atlas.store, watch=watch)
+    query, sizes = f"{query}&way={laid.way}", grid_sizes(laid)
+    tiles = [tiles_of(laid, side) for side in sizes["levels"]]
+    fine = max(level for level, of_level in enumerate(tiles) if len(of_level) <= TILES)
+    cell = [max(1, size >> (len(tiles) - 1 - fine)) for size in sizes["cell"]]
+    recorded.answers[f"api/grid?{query}"] = sizes | {"levels": sizes["levels"][: fine + 1], "cell": cell}
+    recorded.add(f"api/grid/owners.bin?{query}", BYTES, pack_arrays({"owners": laid.owners()}))
+    for level in range(fine + 1):
+        for column, row in tiles[level]:
+            picture = tile_picture(laid, sizes["levels"][level], column, row)
+            if picture is not None:
+                path = f"api/grid/tiles/{level}/{column}_{row}.webp?{query}"
+                recorded.add(path, "image/webp", tile_bytes(picture))
 
 
 def pictures(atlas: Atlas, rows: NDArray[np.int64], watch: Watch) -> Iterator[bytes]:

@@ -71,8 +71,8 @@ def numbers(found: Map) -> Table:
     count = found.purity.images or found.truth.sample
     caption = (
         f"Neighbours by code, on the map, and by the pixels of small pictures, of {count:,} images. The first line "
-        "says whether likeness is one of meaning; the others how much of the neighbourhoods by code, and by pixels, the map "
-        "keeps. Images cut from one photo are alike in both."
+        "says whether likeness is one of meaning; the others how much of the neighbourhoods by code and by pixels the "
+        "map keeps. Images cut from one photo are alike in both."
     )
     return Table(f"{found.layer}: how true the map is", columns, rows, caption)
 

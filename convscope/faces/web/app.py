@@ -24,6 +24,7 @@ from convscope.faces.web.guard import Guard
 from convscope.faces.web.hiding import hiding
 from convscope.faces.web.jobs import Busy, JobQueue
 from convscope.faces.web.live import LiveNet, NotLive, Unknown
+from convscope.faces.web.mapping import mapping
 from convscope.faces.web.projecting import projecting
 from convscope.faces.web.saving import saving
 from convscope.faces.web.working import working
@@ -68,6 +69,7 @@ def make_app(
     app.include_router(working(desk, jobs, techniques))
     app.include_router(hiding(live))
     app.include_router(projecting(live))
+    app.include_router(mapping(desk, jobs))
     app.include_router(browsing(desk))
     app.include_router(saving(app, desk))
     answer_errors(app)

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from convscope.technique import refusal
 
 SELECTED = frozenset(["image", "image_a", "image_b", "layer", "target"])  # what the page's selection gives
-SUPPLIED = frozenset(["net", "watch", "atlas"])  # what the server gives; a page names no files
+SUPPLIED = frozenset(["net", "watch", "atlas", "store"])  # what the server gives; a page names no files
 KINDS: Mapping[type, str] = {bool: "flag", int: "integer", float: "number", str: "text"}
 BOUNDS = {"ge": "minimum", "gt": "above", "le": "maximum", "lt": "below"}
 Technique = Callable[..., Any]

@@ -2,7 +2,7 @@
 //
 // #/unit?layer=layer1.0&unit=17&image=203&place=4,5&sort=maximum
 
-export const VIEWS = ["net", "layer", "unit", "image", "images", "skipped"] as const;
+export const VIEWS = ["net", "layer", "unit", "image", "images", "map", "grid", "skipped"] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Selection {
@@ -41,7 +41,7 @@ export function format({ view, layer, unit, image, place, options }: Selection):
   return `#/${view}${text ? `?${text}` : ""}`;
 }
 
-const LASTING = ["jobs"]; // options that a change of view keeps: results are not lost on the way
+const LASTING = ["jobs", "codes", "picked"]; // options that a change of view keeps: results, and what was chosen on the map
 
 // A change of layer forgets unit and place, a change of image the place, a change of view its options.
 export function changed(now: Selection, change: Partial<Selection>): Selection {

@@ -13,6 +13,19 @@ export const paths = {
   picture: (image: string | number) => `api/images/${part(image)}/picture`, // as the net saw it
   pictures: (rows: readonly number[]) => `api/pictures?rows=${rows.join(",")}`, // arrays row3, row17, …: one file each
   skipped: "api/skipped",
+  rows: (rows: readonly number[]) => `api/rows?rows=${rows.join(",")}`, // ImageRow of each
+  columns: "api/images.bin", // arrays: label, labels, predicted, probability, correct of every image; see colouring.ts
+  thumbnails: (rows: readonly number[]) => `api/thumbnails?rows=${rows.join(",")}`, // array pictures (n, height, width, 3)
+  codes: "api/codes",
+  map: (layer: string, method: string) => `api/map?layer=${part(layer)}&method=${method}`, // see MapPage; 404 where it has to be computed
+  positions: (layer: string, method: string) => `api/map/positions.bin?layer=${part(layer)}&method=${method}`, // array positions (N, 2), y upwards
+  mapJobs: "api/maps", // POST
+  showing: (id: string) => `api/jobs/${part(id)}/positions.bin`, // of a job's map as it stands
+  grid: (layer: string, way: string) => `api/grid?layer=${part(layer)}&way=${way}`, // see GridPage; 404 where it has to be computed
+  owners: (layer: string, way: string) => `api/grid/owners.bin?layer=${part(layer)}&way=${way}`, // array owners (rows, columns), -1 in empty cells
+  tile: (layer: string, way: string, { level, column, row }: { level: number; column: number; row: number }) => `api/grid/tiles/${level}/${column}_${row}.webp?layer=${part(layer)}&way=${way}`,
+  gridJobs: "api/grids", // POST
+  neighbours: (image: string | number, layer: string, k: number) => `api/images/${part(image)}/neighbours?layer=${part(layer)}&k=${k}`,
   // with a live net only
   uploads: "api/uploads", // POST the file's bytes, ?name=
   maps: (image: string, layer: string) => `api/maps?image=${part(image)}&layer=${part(layer)}`, // arrays maps (C, H, W)

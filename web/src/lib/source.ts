@@ -76,6 +76,10 @@ class Offline implements Source {
     const [all, query] = path.split("?", 2);
     const images = this.recorded.answers["api/images"] as ImagePage[] | undefined;
     if (images && all === "api/images") return select(images, new URLSearchParams(query)) as T;
+    if (images && all === "api/rows") {
+      const rows = (new URLSearchParams(query).get("rows") ?? "").split(",").map(Number);
+      return rows.flatMap((row) => images.find((image) => image.row === row) ?? []) as T;
+    }
     const one = images?.find(({ row }) => path === paths.image(row));
     if (one) return one as T;
     if (!(path in this.recorded.answers)) throw new Problem("This is not in the file.", "`convscope serve ATLAS` shows everything.");
