@@ -25,7 +25,7 @@ def results() -> list[type[Result]]:
     for package in ("techniques", "studies"):
         for module in pkgutil.iter_modules([str(ROOT / "convscope" / package)]):
             importlib.import_module(f"convscope.{package}.{module.name}")
-    return Result.__subclasses__()
+    return [one for one in Result.__subclasses__() if one.__module__.startswith("convscope.")]
 
 
 def module_of(function: Callable[..., Any]) -> str:
