@@ -1,7 +1,6 @@
 """An atlas while it is being built: a folder of finished shards beside the key of the work they belong to."""
 
 import errno
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,11 +36,9 @@ VERSION = "the format"  # its name in the key of the work
 MANIFEST = "manifest.json"
 HELD = frozenset([errno.EAGAIN, errno.EACCES])  # errors that say that another process has the lock
 EMPTIED = {"work": "none: its atlas is being thrown away"}  # the key while an atlas is overwritten
+LATER = {"layouts", "thumbnails", "added-codes"}  # what studies keep in an atlas
 OWN = {
     MANIFEST,
-    "layouts",  # what studies keep, and the two next
-    "thumbnails",
-    "added-codes",
     "images.parquet",
     "skipped.parquet",
     "packs",
@@ -213,9 +210,11 @@ def refuse_other_work(atlas: Path, found: Any, key: Mapping[str, str], done: boo
 def refuse_other_things(atlas: Path) -> None:
     """AtlasInUse where there is more in a folder than an atlas has."""
 
+    known = OWN | LATER
+
     def ours(name: str) -> bool:
-        part = re.fullmatch(r"\.(.+?)(\.\w+)?\.part", name)  # of a process that was killed
-        return name in OWN or (part is not None and part[1] in OWN)
+        base = name[1:].removesuffix(".part") if name.startswith(".") and name.endswith(".part") else name
+        return base in known or base.rpartition(".")[0] in known  # also parts of processes that were killed
 
     foreign = sorted(path.name for path in atlas.iterdir() if not ours(path.name))
     if foreign:

@@ -155,6 +155,7 @@ def test_codes_that_are_all_equal(atlas: Atlas, monkeypatch: pytest.MonkeyPatch)
 def test_a_code_that_is_no_number_names_its_image(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.ones((60, 12), np.float16)
     codes[7, 3] = np.nan
+    monkeypatch.setattr(mapping, "FORMAT", 97)  # none that is kept
     monkeypatch.setattr(mapping, "kept_codes", lambda *_: codes)
     with pytest.raises(convscope.UnreadableImage, match=r"the code of image 7 \(.*\.png\) is not finite"):
         atlas.map()
