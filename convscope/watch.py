@@ -18,4 +18,27 @@ class Watch:
         return False
 
 
+class Passing(Watch):
+    """Passes everything on to another one; what is made of it changes some of that."""
+
+    def __init__(self, outer: Watch) -> None:
+        self.outer = outer
+
+    def say(self, text: str) -> None:
+        """The same."""
+        self.outer.say(text)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """The same."""
+        self.outer.progress(done, total, unit)
+
+    def preview(self, result: object) -> None:
+        """The same."""
+        self.outer.preview(result)
+
+    def stopped(self) -> bool:
+        """The same."""
+        return self.outer.stopped()
+
+
 SILENT = Watch()

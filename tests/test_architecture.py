@@ -25,7 +25,12 @@ def results() -> list[type[Result]]:
     for package in ("techniques", "studies"):
         for module in pkgutil.iter_modules([str(ROOT / "convscope" / package)]):
             importlib.import_module(f"convscope.{package}.{module.name}")
-    return [one for one in Result.__subclasses__() if one.__module__.startswith("convscope.")]
+    return [one for one in leaves(Result) if one.__module__.startswith("convscope.")]
+
+
+def leaves(base: type[Result]) -> list[type[Result]]:
+    """The classes that something is an instance of: those without classes below them."""
+    return [leaf for one in base.__subclasses__() for leaf in (leaves(one) or [one])]
 
 
 def module_of(function: Callable[..., Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from convscope import __version__
 from convscope.errors import BadAddress, BadOption, BuildStopped, ConvscopeError, UnknownLayer, UnknownNet
@@ -108,8 +109,6 @@ def report(
     from convscope.faces.web.serve import own_net
 
     opened, found = open_atlas(atlas), None
-    if trials < 0:
-        raise BadOption(f"--trials is {trials}", "0 leaves the gradient methods out")
     name = net or own_net(opened, weights is not None or not pretrained)
     if trials and name is None:
         if weights is not None:
@@ -265,7 +264,7 @@ def print_table(lines: Sequence[Sequence[str]]) -> None:
         return
     table = Table(*lines[0], box=None, pad_edge=False)
     for line in lines[1:]:
-        table.add_row(*line)
+        table.add_row(*map(Text, line))  # names of files are no markup
     Console(highlight=False).print(table)
 
 

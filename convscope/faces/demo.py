@@ -91,6 +91,7 @@ def run_demo(out: Path, net: Net, limit: int | None, watch: Watch) -> tuple[Atla
     count = cut_regions(out / "regions")
     watch.say(f"{count} regions in {out / 'regions'}")
     atlas = build(out / "regions", net, out / "atlas", limit=limit, watch=watch)
+    atlas.map(watch=watch)  # the report holds it
     watch.say("writing the report")
     note = (
         f"The images are {len(atlas.images):,} overlapping regions cut from {len(demo_photos())} photos at "

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscope.atlas import Atlas
-from convscope.errors import BuildStopped
+from convscope.errors import BadOption, BuildStopped
 from convscope.faces.answers.arrays import pack_arrays
 from convscope.faces.answers.choice import CONTROLS, choose_units
 from convscope.faces.answers.images import ImageList
@@ -64,6 +64,8 @@ def write_report(
     the file may hold; where the units need more, fewer units of each layer are shown (never none), and their page
     says so. Raises BadOption for another net, BuildStopped.
     """
+    if trials < 0:
+        raise BadOption(f"trials is {trials}", "0 leaves the gradient methods out")
     recorded = record(atlas, note, budget, watch, net, trials)
     title = f"{atlas.store.manifest['net']['name']} · Convscope"
     write_bytes(Path(out), offline_page(title, recorded).encode())
@@ -75,11 +77,11 @@ def record(atlas: Atlas, note: str, budget: int, watch: Watch, net: Net | None, 
     recorded, first = Recorded("#/net"), overview(atlas, note)
     patches = [read_patches(atlas.store, name) for name in atlas.store.followed]
     examples = {found["layer"]: found["units"] for found in first["examples"]}
-    units, rows = choose_units(patches, examples, len(atlas.images), budget)
+    tried = choose_images(atlas.images, trials) if net is not None else []
+    units, rows = choose_units(patches, examples, len(atlas.images), max(budget - len(tried), 1))
     recorded.answers["api/atlas"] = first
-    if net is not None and trials:
+    if net is not None and tried:
         atlas.store.check_net(net.name, net.fingerprint)
-        tried = choose_images(atlas.images, trials)
         rows = np.union1d(rows, np.array(tried, np.int64))
         first["trials"] = record_trials(recorded, atlas, net, tried, watch)
         first["techniques"] = [form_of(name, TECHNIQUES[name]) for name in RUN]

@@ -15,17 +15,16 @@ from convscope.faces.web.jobs import Job
 from convscope.models.net import Net
 from convscope.registry import TECHNIQUES
 from convscope.render.draw import draw
-from convscope.render.figure import Panel
 from convscope.render.pixels import webp_bytes
 from convscope.technique import Result
-from convscope.watch import Watch
+from convscope.watch import Passing, Watch
 
 RUN = ("gradient_methods", "sanity_check")  # in the order of the page
 SCALE, QUALITY = 1.5, 75  # device px a CSS px, and of the lossy WebP: signals are noise, which packs badly
 
 
 def choose_images(images: pa.Table, count: int) -> list[int]:
-    """Rows of images that the net is sure of: each of another label and another class, as far as there are so many."""
+    """Rows of images with the highest probabilities: each of another label and class, as far as there are so many."""
     columns = [images[name].to_pylist() for name in ("label", "predicted_class", "probability")]
     probability = np.array([-1.0 if value is None else value for value in columns[2]], np.float64)
     seen, found, rest = Counter[tuple[str, object]](), list[int](), list[int]()
@@ -50,53 +49,44 @@ def record_trials(recorded: Recorded, atlas: Atlas, net: Net, rows: list[int], w
         for name in RUN:
             job = Job(f"{name}-{row}", name, name_of_file, None)
             attempt(job, TECHNIQUES[name], net, picture, watch)
-            recorded.answers[f"api/jobs/{job.id}"] = job.described()  # without seconds: the same work, the same bytes
             record_panels(recorded, job)
+            recorded.answers[f"api/jobs/{job.id}"] = job.described()  # without seconds: the same work, the same bytes
             found.setdefault(str(row), []).append(job.id)
         watch.progress(done + 1, len(rows), "images through the gradient methods")
     return found
 
 
-class Listening(Watch):
-    """Tells a technique whether the report is to stop, and remembers how far it came."""
+class Listening(Passing):
+    """Passes on what a technique says, and remembers whether it came to its end."""
 
-    def __init__(self, outer: Watch) -> None:
-        self.outer, self.whole = outer, True
+    whole = True
 
     def progress(self, done: int, total: int, unit: str) -> None:  # noqa: ARG002
         """Remembers whether that is all."""
         self.whole = done >= total
 
-    def stopped(self) -> bool:
-        """Whether the report is to stop."""
-        return self.outer.stopped()
+    def preview(self, result: object) -> None:
+        """Nobody looks."""
 
 
 def attempt(job: Job, technique: Callable[..., Result], net: Net, picture: Image.Image, watch: Watch) -> None:
     """Runs a technique with its defaults; a refusal is the job's answer. BuildStopped, also after a Ctrl-C in it."""
     listening = Listening(watch)
     try:
-        job.result = technique(net, picture, watch=listening)
-        with DRAWING:
-            job.panels = [Drawn(panel, panel_size(panel), b"") for panel in draw(job.result)]
-        job.state = "done"
+        job.result, job.state = technique(net, picture, watch=listening), "done"
     except ConvscopeError as error:
         job.state, job.problem, job.hint, listening.whole = "failed", error.problem, error.hint, True
     if watch.stopped() or not listening.whole:  # a technique that is interrupted gives what it has done so far
         raise BuildStopped("stopped before the report was written", "nothing was changed")
 
 
-def panel_size(panel: Panel) -> tuple[float, float]:
-    """Width and height, CSS px."""
-    picture = panel.picture(1.0)
-    return float(picture.width), float(picture.height)
-
-
 def record_panels(recorded: Recorded, job: Job) -> None:
-    """Each panel for light and for dark paper, as the page asks for them."""
-    for number, one in enumerate(job.panels):
-        for dark in (False, True):
-            with DRAWING:
-                content = webp_bytes(np.asarray(one.panel.picture(SCALE, dark).convert("RGB")), QUALITY)
+    """Draws each panel for light and for dark paper, as the page asks for them."""
+    with DRAWING:
+        panels = [] if job.result is None else draw(job.result)
+        for number, panel in enumerate(panels):
+            light, dark = (panel.picture(SCALE, on_dark).convert("RGB") for on_dark in (False, True))
+            job.panels.append(Drawn(panel, (light.width / SCALE, light.height / SCALE), b""))
             path = f"api/jobs/{job.id}/panels/{number}.png"
-            recorded.add(f"{path}?dark=1" if dark else path, "image/webp", content)
+            recorded.add(path, "image/webp", webp_bytes(np.asarray(light), QUALITY))
+            recorded.add(f"{path}?dark=1", "image/webp", webp_bytes(np.asarray(dark), QUALITY))

@@ -40,7 +40,7 @@ def sort(
 
 
 def shrinking(radius: float) -> list[float]:
-    """The radii, from large to below 1."""
+    """The radii, from large to small, and 1 once more, which small grids need (the paper stops below 1)."""
     found = []
     while radius >= 1:
         found.append(radius)

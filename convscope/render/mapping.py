@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from convscope.layouts.quality import K
+from convscope.layouts.tsne import LEAST
 from convscope.render.charts import Column
 from convscope.render.figure import Panel
 from convscope.render.mosaic import map_picture
@@ -42,10 +43,12 @@ def how(found: Map) -> str:
     codes = f"Codes of {found.layer} ({found.dimension:,} numbers, {behind})"
     if found.method == "pca":
         return f"{codes}, their first two principal components."
+    if found.laid_out < LEAST:
+        return f"{codes}, too few for t-SNE: their first two principal components."
     rest = len(found.positions) - found.laid_out
     placed = f", {rest:,} of them placed among {found.laid_out:,}" if rest else ""
     begun = f", begun with the map of {found.begun}" if found.begun else ""
-    return f"{codes} by t-SNE, perplexity {found.perplexity:g}, seed {found.seed}{placed}{begun}."
+    return f"{codes} by t-SNE, perplexity {found.perplexity:.3g}, seed {found.seed}{placed}{begun}."
 
 
 def pictures(found: Map) -> Overlay:

@@ -4,7 +4,8 @@ import numpy as np
 
 from convscope.render import pixels
 from convscope.render.figure import Panel
-from convscope.render.panels import Scatter, Tile, TileRow, Tiles
+from convscope.render.neighbours import beside_control
+from convscope.render.panels import Scatter, Tile, TileRow
 from convscope.render.points import OTHERS
 from convscope.studies.placing import Placed
 
@@ -24,23 +25,9 @@ def placed_panels(found: Placed) -> tuple[Panel, ...]:
         kinds=(*kinds, found.image),
     )
     own = Tile(pixels.to_bytes(found.prepared.pixels[0].cpu().numpy().transpose(1, 2, 0)))
-    pairs = (found.rows, found.distances), (found.pixel_rows, found.pixel_distances)
-    by_code, by_pixels = (
-        tuple(
-            Tile(store.pixels(row), away, footer=labels[row] or "")
-            for row, away in zip(rows.tolist(), far.tolist(), strict=True)
-        )
-        for rows, far in pairs
-    )
-    tiles = Tiles(
-        f"{found.image}: neighbours",
-        (
-            TileRow(found.image, "", (own,)),
-            TileRow("by code", found.map.layer, by_code),
-            TileRow("by pixels", "", by_pixels, control=True),
-        ),
-        f"The {len(found.rows)} of {len(labels):,} images whose codes are nearest, and those whose small pictures are. "
-        "The number is the Euclidean distance of the codes; of pixels the root mean square difference, 0 to 1.",
-        value_name="distance",
-    )
+    tiles = beside_control(
+        f"{found.image}: neighbours", TileRow(found.image, "", (own,)), store, labels,
+        f"{found.map.net}, {found.map.layer}", (found.rows, found.distances),
+        (found.pixel_rows, found.pixel_distances),
+    )  # fmt: skip
     return (points, tiles)

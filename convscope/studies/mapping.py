@@ -53,7 +53,7 @@ class Map(Result):
     dimension: int  # of the codes
     rectified: bool  # whether they come from behind a rectifier
     method: Method
-    perplexity: float
+    perplexity: float  # that was used: at most a third of the other images
     seed: int
     begun: str  # the layer whose map this one began with; "" for principal components
     positions: Float[np.ndarray, "N 2"] = field(repr=False)  # in the order of atlas.images; x to the right, y upwards
@@ -221,7 +221,7 @@ def result(
         dimension=int(kept_codes(store, key["layer"]).shape[1]),
         rectified=behind_rectifier(store, key["layer"]),
         method=key["method"],
-        perplexity=float("nan") if key["perplexity"] is None else key["perplexity"],
+        perplexity=float("nan") if key["perplexity"] is None else min(key["perplexity"], (record["laid_out"] - 1) / 3),
         seed=key["seed"],
         begun=key["begin"] or "",
         positions=positions,

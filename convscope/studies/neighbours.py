@@ -43,12 +43,23 @@ class Neighbours(Result):
 
     def lines(self) -> list[list[str]]:
         """Both lists beside each other."""
-        uris = self.store.images["uri"]
-        rows = [["rank", "by code", "distance", "by pixels", "difference"]]
-        pairs = zip(self.rows, self.distances, self.pixel_rows, self.pixel_distances, strict=True)
-        for rank, (row, away, other, far) in enumerate(pairs, 1):
-            rows.append([str(rank), uris[int(row)].as_py(), f"{away:.4g}", uris[int(other)].as_py(), f"{far:.4g}"])
-        return rows
+        return ranking(self.store, self.rows, self.distances, self.pixel_rows, self.pixel_distances)
+
+
+def ranking(
+    store: AtlasStore,
+    rows: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    pixel_rows: NDArray[np.int64],
+    pixel_distances: NDArray[np.float64],
+) -> list[list[str]]:
+    """Neighbours by code and by pixels beside each other, with their files."""
+    uris = store.images["uri"]
+    lines = [["rank", "by code", "distance", "by pixels", "difference"]]
+    pairs = zip(rows.tolist(), distances, pixel_rows.tolist(), pixel_distances, strict=True)
+    for rank, (row, away, other, far) in enumerate(pairs, 1):
+        lines.append([str(rank), uris[row].as_py(), f"{away:.4g}", uris[other].as_py(), f"{far:.4g}"])
+    return lines
 
 
 @checked
@@ -91,15 +102,18 @@ def nearest(table: Nearest, row: int, k: int) -> tuple[NDArray[np.int64], NDArra
 
 def find_row(store: AtlasStore, image: int | str) -> int:
     """The row of an image by its number, its id, or the end of its path; BadAddress."""
-    count = len(store.images)
+    count, uris = len(store.images), [str(uri) for uri in store.images["uri"].to_pylist()]
+    if isinstance(image, str):
+        ids: list[str] = store.images["id"].to_pylist()
+        for known in (ids, uris):  # an id may look like a number
+            if image in known:
+                return known.index(image)
     if isinstance(image, int) or image.isdecimal():
         if 0 <= int(image) < count:
             return int(image)
         raise BadAddress(f"the atlas has no image {image}", f"images are numbered 0 to {count - 1}")
-    ids: list[str] = store.images["id"].to_pylist()
-    if image in ids:
-        return ids.index(image)
-    found = [row for row, uri in enumerate(store.images["uri"].to_pylist()) if str(uri).endswith(image)]
+    named = [row for row, uri in enumerate(uris) if uri.rsplit("/", 1)[-1] == image]  # "1.png" is not "11.png"
+    found = named or [row for row, uri in enumerate(uris) if uri.endswith(image)]
     if len(found) == 1:
         return found[0]
     if found:

@@ -20,6 +20,7 @@ from convscope.store.opened import AtlasStore
 from convscope.store.thumbnails import Thumbnails, small
 from convscope.studies.codes import codes_of, meant
 from convscope.studies.mapping import Map, finite_codes, map_images
+from convscope.studies.neighbours import ranking
 from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 
@@ -48,12 +49,7 @@ class Placed(Result):
 
     def lines(self) -> list[list[str]]:
         """Both lists beside each other."""
-        uris = self.map.store.images["uri"]
-        rows = [["rank", "by code", "distance", "by pixels", "difference"]]
-        pairs = zip(self.rows, self.distances, self.pixel_rows, self.pixel_distances, strict=True)
-        for rank, (row, away, other, far) in enumerate(pairs, 1):
-            rows.append([str(rank), uris[int(row)].as_py(), f"{away:.4g}", uris[int(other)].as_py(), f"{far:.4g}"])
-        return rows
+        return ranking(self.map.store, self.rows, self.distances, self.pixel_rows, self.pixel_distances)
 
 
 @checked

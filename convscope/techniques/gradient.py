@@ -36,7 +36,7 @@ Goal = Annotated[
 
 
 @dataclass(frozen=True, eq=False)
-class Signals:
+class Signals(Result):
     """What results of signals share: where these start, and what of the image can matter to each start."""
 
     net: str
@@ -60,13 +60,12 @@ class Signals:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The numbers by name, boxes as (targets, 4)."""
-        own: dict[str, NDArray[Any]] = super().arrays()  # type: ignore[misc]  # a Result's
         each = ("targets", "names", "values", "boxes", "input_boxes")
-        return own | {name: np.array(getattr(self, name)) for name in each}
+        return super().arrays() | {name: np.array(getattr(self, name)) for name in each}
 
 
 @dataclass(frozen=True, eq=False)
-class Saliency(Signals, Result):
+class Saliency(Signals):
     """How a score, or a unit's activation, changes with each pixel: its gradient, and the size of that."""
 
     gradient: Float[Tensor, "*targets 3 height width"] = field(repr=False)  # with respect to pixels in [0, 1]
@@ -83,7 +82,7 @@ class Saliency(Signals, Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Projection(Signals, Result):
+class Projection(Signals):
     """A unit's activation, or a class, sent back to the pixels by a deconvnet or by guided backprop."""
 
     method: Literal["deconvnet", "guided backprop"]

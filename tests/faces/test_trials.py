@@ -115,3 +115,11 @@ def test_without_trials_it_is_the_same_as_without_a_network(atlas: Atlas, tmp_pa
         write_report(atlas, tmp_path / "b.html", net=tiny_net(), trials=0),
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_fewer_than_none_is_refused_and_trials_count_within_the_budget(atlas: Atlas, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="trials is -1"):
+        write_report(atlas, tmp_path / "report.html", net=tiny_net(), trials=-1)
+    data = data_of(write_report(atlas, tmp_path / "a.html", net=tiny_net(), trials=2, budget=3).read_text("utf-8"))
+    alone = data_of(write_report(atlas, tmp_path / "b.html", budget=1).read_text("utf-8"))
+    assert len(data["answers"]["api/images"]) <= len(alone["answers"]["api/images"]) + 2

@@ -140,7 +140,8 @@ def test_few_images(count: int, tmp_path: Path) -> None:
     found = convscope.build(pictures(tmp_path / "images", count), net(), tmp_path / "atlas").map()
     assert found.positions.shape == (count, 2)
     assert np.isfinite(found.positions).all()
-    assert convscope.draw(found)
+    assert found.perplexity == pytest.approx((count - 1) / 3)  # what was used, not what was asked for
+    assert ("too few for t-SNE" in convscope.draw(found)[0].caption) == (count < 5)
 
 
 def test_codes_that_are_all_equal(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Neighbours against brute force, the ways to name an image, and pixels as the control."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,12 @@ def test_drawn_beside_the_control(atlas: Atlas) -> None:
     assert [row["control"] for row in panel.numbers()["rows"]] == [False, False, True]
     assert [len(row["tiles"]) for row in panel.numbers()["rows"]] == [1, 4, 4]
     assert found.lines()[1][1] == str(atlas.images["uri"][int(found.rows[0])])
+
+
+def test_a_whole_file_name_comes_before_the_end_of_another(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "images", 4)
+    for row, name in enumerate(("1.png", "11.png")):
+        (folder / "one" / f"{row * 3:03d}.png").rename(folder / "one" / name)
+    made = convscope.build(folder, net(), tmp_path / "atlas")
+    assert made.neighbours("1.png").uri.endswith("/1.png")
+    assert made.neighbours("11.png").uri.endswith("/11.png")

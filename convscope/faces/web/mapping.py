@@ -34,7 +34,7 @@ from convscope.studies.grid import Grid, Way, grid
 from convscope.studies.mapping import Map, Method, finite_codes, kept_map, map_images
 from convscope.studies.neighbours import nearest
 from convscope.studies.vitals import code_name
-from convscope.watch import Watch
+from convscope.watch import Passing, Watch
 
 KEPT = {"map": 8, "grid": 8, "table": 2, "pixels": 1}  # of each kind, those that were used last
 TOGETHER = 500  # images in one answer, at most
@@ -45,7 +45,7 @@ LAYERS = 300  # characters of a layer's name, at most
 Kind = TypeVar("Kind")
 Layer = Annotated[str | None, Query(max_length=LAYERS, description="whose codes; default: what enters the classifier")]
 Seed = Annotated[int, Query(ge=0, lt=2**32)]
-Perplexity = Annotated[float, Query(gt=0, allow_inf_nan=False)]
+Perplexity = Annotated[float, Query(ge=1, le=1e6)]
 Rows = Annotated[str, Query(min_length=1, max_length=ROWS, description="rows with commas between them")]
 
 
@@ -146,21 +146,21 @@ def map_key(
     return layer, method, perplexity, seed, begin
 
 
-class Showing(Watch):
+class Showing(Passing):
     """Passes on to a job's watch; what a preview shows is kept as positions, which the page draws itself."""
 
-    def __init__(self, watch: Watch, shown: dict[str, NDArray[np.float32]]) -> None:
-        self.say, self.progress, self.stopped = watch.say, watch.progress, watch.stopped  # type: ignore[method-assign]
-        self.watch, self.shown = watch, shown
+    def __init__(self, outer: Watch, shown: dict[str, NDArray[np.float32]]) -> None:
+        super().__init__(outer)
+        self.shown = shown
 
     def preview(self, result: object) -> None:
         """Not drawn on paper: the page asks for the positions, as often as it likes."""
-        if isinstance(self.watch, JobWatch) and isinstance(result, Map):
-            self.watch.known = result
+        if isinstance(self.outer, JobWatch) and isinstance(result, Map):
+            self.outer.known = result
             self.shown.clear()  # one job runs at a time
-            self.shown[self.watch.job.id] = result.positions
+            self.shown[self.outer.job.id] = result.positions
         else:
-            self.watch.preview(result)
+            super().preview(result)
 
 
 def mapping(desk: Desk, queue: JobQueue) -> APIRouter:
