@@ -19,7 +19,8 @@ from convscope.studies.codes import Codes, codes
 from convscope.studies.exemplars import Exemplars, exemplars
 from convscope.studies.grid import Grid, grid
 from convscope.studies.health import Health, health
-from convscope.studies.mapping import Map, map_images
+from convscope.studies.mapping import Map
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import Neighbours, neighbours
 from convscope.studies.placing import Placed, place
 from convscope.studies.projections import Projections, projections

@@ -7,7 +7,7 @@ from convscope.studies.codes import codes
 from convscope.studies.exemplars import exemplars
 from convscope.studies.grid import grid
 from convscope.studies.health import health
-from convscope.studies.mapping import map_images
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import neighbours
 from convscope.studies.placing import place
 from convscope.studies.projections import projections

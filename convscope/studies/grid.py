@@ -17,7 +17,8 @@ from convscope.errors import BadOption
 from convscope.layouts import assignment, sorting
 from convscope.layouts.quality import dpq
 from convscope.store.opened import AtlasStore
-from convscope.studies.mapping import finite_codes, map_images
+from convscope.studies.mapping import finite_codes
+from convscope.studies.mapping import map as map_images
 from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 

@@ -98,7 +98,7 @@ class Map(Result):
 
 
 @checked
-def map_images(
+def map(
     store: AtlasStore,
     layer: Annotated[str | None, Field(description="whose codes; default: what enters the classifier")] = None,
     *,
@@ -120,7 +120,7 @@ def map_images(
         return known
     codes, key = finite_codes(store, layer), key_of(store, layer, method, perplexity, seed, begin)
     Thumbnails(store, watch)  # before the long part, so that one that is stopped needs nothing more
-    start = None if begin is None else map_images(store, begin, perplexity=perplexity, seed=seed, watch=watch).positions
+    start = None if begin is None else map(store, begin, perplexity=perplexity, seed=seed, watch=watch).positions
 
     def show(positions: NDArray[np.floating]) -> None:
         watch.preview(preview(store, key, positions, rows))

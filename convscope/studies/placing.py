@@ -19,7 +19,8 @@ from convscope.models.prepared import ImageLike, Prepared, name_of
 from convscope.store.opened import AtlasStore
 from convscope.store.thumbnails import Thumbnails, small
 from convscope.studies.codes import codes_of, meant
-from convscope.studies.mapping import Map, finite_codes, map_images
+from convscope.studies.mapping import Map, finite_codes
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import ranking
 from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked

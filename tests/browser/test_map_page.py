@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from convscope.atlas import open_atlas
 from convscope.faces.report import write_report
 from convscope.studies.grid import grid
-from convscope.studies.mapping import map_images
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import neighbours
 from tests.browser.conftest import HERE, screenshot
 from tests.browser.test_serve_page import AXE, visit, waits

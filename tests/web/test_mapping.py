@@ -20,7 +20,7 @@ from convscope.faces.web.browsing import Desk
 from convscope.faces.web.jobs import JobQueue
 from convscope.render.mosaic import cells_picture
 from convscope.studies.grid import Grid, grid
-from convscope.studies.mapping import map_images
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import neighbours
 from tests.tiny_atlas import HOSTILE_LABEL, tiny_atlas
 from tests.web.conftest import BASE, opened, until

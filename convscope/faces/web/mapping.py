@@ -31,7 +31,8 @@ from convscope.faces.web.working import REFUSED, check_text
 from convscope.layouts.nearest import Nearest
 from convscope.store.thumbnails import SIDE, Thumbnails
 from convscope.studies.grid import Grid, Way, grid
-from convscope.studies.mapping import Map, Method, finite_codes, kept_map, map_images
+from convscope.studies.mapping import Map, Method, finite_codes, kept_map
+from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import nearest
 from convscope.studies.vitals import code_name
 from convscope.watch import Passing, Watch

@@ -16,6 +16,7 @@ describe("a map in words", () => {
     expect(codeWords({ ...code, dimension: 1280, rectified: true })).toBe("Codes of pool: 1,280 numbers an image, behind a rectifier");
     expect(codeWords(code)).toBe("Codes of pool: 1 number an image, not behind a rectifier");
     expect(howWords(page)).toBe("by t-SNE, perplexity 30, seed 0, 50,000 images placed among 100,000");
+    expect(howWords({ ...page, perplexity: 31 / 3 })).toContain("perplexity 10.3,");
     expect(howWords({ ...page, method: "pca", perplexity: null })).toBe("their first two principal components");
   });
   it("says what is alike, and beside it the controls", () => {
