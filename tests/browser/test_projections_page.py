@@ -72,8 +72,13 @@ def test_a_key_switches_them(page: Page, served: str) -> None:
 
 
 def test_it_is_a_link_and_goes_along_with_the_unit(page: Page, context: BrowserContext, served: str) -> None:
+    held: list[Route] = []
+    page.route("**/api/projections?*", held.append)  # an answer is often there before one can look
     visit(page, served, f"{ADDRESS}&projections=guided_backprop")
     expect(page.locator(".projected .awaited").first).to_contain_text("…")
+    page.unroute("**/api/projections?*")
+    for route in held:
+        route.continue_()
     first = drawn(page)
     page.keyboard.press("j")
     expect(page.locator("h1")).to_contain_text("unit 21")
