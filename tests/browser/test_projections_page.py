@@ -73,7 +73,7 @@ def test_a_key_switches_them(page: Page, served: str) -> None:
 
 def test_it_is_a_link_and_goes_along_with_the_unit(page: Page, context: BrowserContext, served: str) -> None:
     held: list[Route] = []
-    page.route("**/api/projections?*", held.append)  # an answer is often there before one can look
+    page.route("**/api/projections?*", lambda one: held.append(one))  # an answer is often there before one can look
     visit(page, served, f"{ADDRESS}&projections=guided_backprop")
     expect(page.locator(".projected .awaited").first).to_contain_text("…")
     page.unroute("**/api/projections?*")
