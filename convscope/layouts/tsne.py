@@ -21,6 +21,7 @@ from convscope.watch import SILENT, Watch
 EARLY, LATE = 250, 500  # steps with an exaggeration of 12, and steps after them
 MANY = 100_000  # points from which on the last exaggeration is 4, which keeps clusters together
 NEW = 5  # perplexity by which new points are placed
+TOGETHER = 5_000  # new points that are placed at once
 TREE = 20_000  # points up to which forces come from the Barnes-Hut tree, which is more exact; beyond that interpolated
 EVERY = 25  # steps between two words
 LEAST = 5  # points: of fewer there is nothing to optimise
@@ -54,8 +55,10 @@ def embed(
     among these when they are laid out; they come last in the result.
     """
     begin = rescaled(principal(points, seed) if start is None else start, seed)
+    others = np.empty((0, points.shape[1]), points.dtype) if others is None else others
     if len(points) < LEAST:
-        return Layout(begin.astype(np.float32), math.nan, 0, True)
+        placed = place(points, begin, others)
+        return Layout(np.concatenate([begin, placed]).astype(np.float32), math.nan, 0, True)
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
 
@@ -77,12 +80,15 @@ def embed(
             embedding = embedding.optimize(steps, exaggeration=exaggeration, momentum=0.8, inplace=True)
             progress.begun += steps
     divergence = float(embedding.kl_divergence)
-    placed = np.empty((0, 2))
-    if others is not None and not progress.stopped:
-        watch.say(f"placing {len(others):,} more images among them")
-        embedding.gradient_descent_params |= {"callbacks": None, "use_callbacks": False}
-        placed = np.asarray(embedding.transform(others, perplexity=NEW))  # it centres the embedding too
-    found = np.concatenate([np.asarray(embedding), placed])
+    embedding.gradient_descent_params |= {"callbacks": None, "use_callbacks": False}
+    later: list[NDArray[np.floating]] = []
+    for at in range(0, len(others), TOGETHER):
+        watch.progress(at, len(others), "more images placed among them")
+        progress.stopped |= watch.stopped()
+        if progress.stopped:
+            break
+        later.append(np.asarray(embedding.transform(others[at : at + TOGETHER], perplexity=NEW)))  # it centres too
+    found = np.concatenate([np.asarray(embedding), *later])
     return Layout(
         (found - found.mean(0)).astype(np.float32), divergence, progress.last or progress.begun, not progress.stopped
     )
@@ -93,6 +99,8 @@ def place(points: NDArray[Any], positions: NDArray[np.floating], new: NDArray[An
     from openTSNE.affinity import joint_probabilities_nn
     from openTSNE.tsne import PartialTSNEEmbedding
 
+    if not len(new):
+        return np.empty((0, 2), np.float32)
     rows, away = Nearest(points).search(new, 3 * NEW)
     if len(points) < LEAST:
         return np.asarray(positions[rows[:, 0]], np.float32)

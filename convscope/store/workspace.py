@@ -36,7 +36,7 @@ VERSION = "the format"  # its name in the key of the work
 MANIFEST = "manifest.json"
 HELD = frozenset([errno.EAGAIN, errno.EACCES])  # errors that say that another process has the lock
 EMPTIED = {"work": "none: its atlas is being thrown away"}  # the key while an atlas is overwritten
-LATER = {"layouts", "thumbnails", "added-codes"}  # what studies keep in an atlas
+LATER = {"layouts", "grids", "thumbnails", "added-codes"}  # what studies keep in an atlas
 OWN = {
     MANIFEST,
     "images.parquet",

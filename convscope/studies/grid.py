@@ -7,21 +7,25 @@ map is small (layouts/assignment.py), or sorts the codes themselves (layouts/sor
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 
 from convscope.errors import BadOption
 from convscope.layouts import assignment, sorting
 from convscope.layouts.quality import dpq
+from convscope.store.kept import find, keep
 from convscope.store.opened import AtlasStore
-from convscope.studies.mapping import finite_codes
+from convscope.studies.mapping import finite_codes, key_of
 from convscope.studies.mapping import map as map_images
-from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 
+GRIDS = "grids"  # the folder in the atlas
+FORMAT = 1  # of what is kept
+NUMBERS = ("cost", "preservation")  # that are kept with it
 Way = Literal["assignment", "greedy", "exact", "sorted"]
 
 
@@ -110,8 +114,12 @@ def grid(
 ) -> Grid:
     """Every image in exactly one cell of a grid, alike ones beside each other ("exact" leaves some out).
 
-    Raises UnknownLayer, UnreadableImage for codes that are no numbers, BadOption where there are too many to sort.
+    Kept in the atlas, as its map is; what is stopped is not. Raises UnknownLayer, UnreadableImage for codes that are no
+    numbers, BadOption where there are too many to sort.
     """
+    known = kept_grid(store, layer, way=way, aspect=aspect, perplexity=perplexity, seed=seed, size=size)
+    if known is not None:
+        return known
     codes = finite_codes(store, layer)
     rows, columns = shape_of(len(codes), aspect)
     if way == "sorted":
@@ -124,15 +132,73 @@ def grid(
         cells = PLACED[way](down, rows, columns, watch)
         cost, complete = assignment.mean_cost(down, cells, rows, columns), found.complete and not watch.stopped()
     placed = cells[:, 0] >= 0
+    preservation = dpq(codes[placed], cells[placed], seed=seed) if placed.sum() > 1 else math.nan
+    key = grid_key(store, layer, way, aspect, perplexity, seed)
+    if complete:
+        record = dict(zip(NUMBERS, (None if math.isnan(one) else one for one in (cost, preservation)), strict=True))
+        why = keep(store.folder, GRIDS, key, record, {"cells": cells.astype(np.int32)})
+        if why:
+            watch.say(f"the grid is not kept in the atlas: {why}")
+    return result(store, key, cells, cost, preservation, complete=complete, size=size)
+
+
+def kept_grid(
+    store: AtlasStore,
+    layer: str | None = None,
+    *,
+    way: Way = "assignment",
+    aspect: float = 1.0,
+    perplexity: float = 30.0,
+    seed: int = 0,
+    size: int = 2000,
+) -> Grid | None:
+    """The grid with these options where the atlas keeps it, and None where it has to be computed."""
+    key = grid_key(store, layer, way, aspect, perplexity, seed)
+    record, arrays = find(store.folder, GRIDS, key) or ({}, {})
+    count, shape = len(store.images), shape_of(len(store.images), aspect)
+    try:
+        cells = np.asarray(arrays["cells"], np.int64)
+        cost, preservation = (math.nan if record[one] is None else float(record[one]) for one in NUMBERS)
+    except (KeyError, TypeError, ValueError):  # there is none, or a damaged one: it is computed again
+        return None
+    placed = cells[(cells >= 0).any(-1)]
+    whole = cells.shape == (count, 2) and (placed >= 0).all() and (placed < shape).all()
+    if not whole or len(np.unique(placed, axis=0)) < len(placed):
+        return None
+    return result(store, key, cells, cost, preservation, complete=True, size=size)
+
+
+def grid_key(
+    store: AtlasStore, layer: str | None, way: Way, aspect: float, perplexity: float, seed: int
+) -> dict[str, Any]:
+    """Under which a grid is kept."""
+    source = key_of(store, layer, "tsne", perplexity, seed, None)
+    if way == "sorted":  # by codes alone
+        source = {"layer": source["layer"], "seed": seed}
+    return {"format": FORMAT, "way": way, "aspect": aspect, "map": source}
+
+
+def result(
+    store: AtlasStore,
+    key: dict[str, Any],
+    cells: NDArray[np.int64],
+    cost: float,
+    preservation: float,
+    *,
+    complete: bool,
+    size: int,
+) -> Grid:
+    """A grid of all images of the atlas."""
+    rows, columns = shape_of(len(cells), key["aspect"])
     return Grid(
         net=str(store.manifest["net"]["name"]),
-        layer=code_name(store, layer),
-        way=way,
+        layer=key["map"]["layer"],
+        way=key["way"],
         rows=rows,
         columns=columns,
         cells=cells,
         cost=cost,
-        preservation=dpq(codes[placed], cells[placed], seed=seed) if placed.sum() > 1 else math.nan,
+        preservation=preservation,
         complete=complete,
         size=size,
         labels=tuple(store.images["label"].to_pylist()),

@@ -9,12 +9,13 @@ import pytest
 
 import convscope
 from convscope.atlas import Atlas
-from convscope.layouts.assignment import mean_cost
+from convscope.layouts.assignment import assign, mean_cost
 from convscope.layouts.quality import dpq
 from convscope.render.mosaic import cells_picture
+from convscope.store.kept import all_kept
 from convscope.store.thumbnails import Thumbnails
-from convscope.studies.grid import shape_of
-from tests.studies.test_mapping import net, pictures
+from convscope.studies.grid import GRIDS, PLACED, kept_grid, shape_of
+from tests.studies.test_mapping import Stopping, net, pictures
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,36 @@ def test_panels_and_sizes(atlas: Atlas, tmp_path: Path) -> None:
     assert found.lines()[1] == ["images", "58 of 58"]
 
 
+def test_it_is_kept_and_what_is_damaged_is_computed_again(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setitem(PLACED, "assignment", lambda *given: (calls.append(1), assign(*given))[1])
+    first = atlas.grid(seed=7)
+    again = convscope.open_atlas(atlas.folder).grid(seed=7, size=99)
+    assert len(calls) == 1
+    assert again.cells.tobytes() == first.cells.tobytes()
+    assert (again.cost, again.preservation, again.size) == (first.cost, first.preservation, 99)
+    atlas.grid(seed=7, aspect=2.0)
+    assert len(calls) == 2  # another one
+    (folder,) = (
+        path for record, path in all_kept(atlas.folder, GRIDS)
+        if record["key"]["map"]["seed"] == 7 and record["key"]["aspect"] == 1
+    )  # fmt: skip
+    cells = np.load(folder / "cells.npy")
+    twice, outside = cells.copy(), cells.copy()
+    twice[3], outside[3] = cells[4], (0, 8)
+    for damage in (twice, outside, cells[:-1], cells.astype("U3"), cells.ravel()):
+        np.save(folder / "cells.npy", damage)
+        assert atlas.grid(seed=7).cells.tobytes() == first.cells.tobytes()
+    for text in ("{}", "[]", '{"cost": "x", "preservation": 1}'):
+        (folder / "record.json").write_text(text)
+        assert atlas.grid(seed=7).cost == first.cost
+
+
+def test_stopped_ones_are_not_kept(atlas: Atlas) -> None:
+    assert not atlas.grid(seed=8, watch=Stopping()).complete
+    assert kept_grid(atlas.store, seed=8) is None
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_images(count: int, tmp_path: Path) -> None:
     found = convscope.build(pictures(tmp_path / "images", count), net(), tmp_path / "atlas").grid()
@@ -127,7 +158,7 @@ def test_few_images(count: int, tmp_path: Path) -> None:
 def test_too_many_to_sort_is_said(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convscope.layouts.sorting.LARGEST", 50)
     with pytest.raises(convscope.BadOption, match="assignment"):
-        atlas.grid(way="sorted")
+        atlas.grid(way="sorted", seed=1)
 
 
 def test_thumbnails_are_means_of_the_pictures_and_made_once(atlas: Atlas) -> None:

@@ -15,6 +15,7 @@ from convscope.layouts.quality import purity, quality
 from convscope.layouts.tsne import embed
 from convscope.store.kept import all_kept
 from convscope.store.thumbnails import Thumbnails
+from convscope.store.workspace import LATER
 from convscope.studies import mapping
 from convscope.watch import Watch
 
@@ -208,12 +209,13 @@ def test_what_is_damaged_is_computed_again(atlas: Atlas) -> None:
 
 def test_an_atlas_with_maps_can_be_built_anew(tmp_path: Path) -> None:
     made = convscope.build(pictures(tmp_path / "images", 9), net(), tmp_path / "atlas")
-    made.map()
+    made.grid()
     made.add_codes(net(), "1")
+    assert {path.name for path in made.folder.iterdir()} >= LATER
     (made.folder / ".thumbnails.abc.part").mkdir()  # of a process that was killed
     again = convscope.build(pictures(tmp_path / "more", 12), net(), tmp_path / "atlas", overwrite=True)
     assert again.code_layer == made.code_layer
-    assert {path.name for path in again.folder.iterdir()}.isdisjoint({"layouts", "thumbnails", "added-codes"})
+    assert {path.name for path in again.folder.iterdir()}.isdisjoint(LATER)
     assert len(again.map().positions) == 12
 
 

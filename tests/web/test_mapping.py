@@ -202,6 +202,11 @@ def test_a_grid_computes_its_map_and_is_shown_in_tiles(client: TestClient, own: 
         assert np.abs(shown[..., :3] - expected)[~clear].mean() < (20 if side > 2 else 40), "WebP halves colours"
     for beyond in ("7/0_0", "-1/0_0", "0/1_0", "0/0_1", "0/-1_0", f"0/{10**30}_0"):
         assert client.get(f"{GRID}/tiles/{beyond}.webp?way=exact").status_code == 404
+    with TestClient(make_app(own, opened(own, None)), BASE) as other:  # after the server was started again
+        assert other.get(f"{GRID}?way=exact").json() == said
+        assert other.get("/api/codes").json()[0]["grids"] == ["exact"]
+    assert ended(client, "/api/grids", {"way": "greedy", "seed": 3})["state"] == "done"
+    assert client.get(f"{GRID}?way=greedy").status_code == 404, "another seed is another grid"
 
 
 def test_tiles_are_not_sent_twice(client: TestClient) -> None:

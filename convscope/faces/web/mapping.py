@@ -30,7 +30,7 @@ from convscope.faces.web.live import Unknown
 from convscope.faces.web.working import REFUSED, check_text
 from convscope.layouts.nearest import Nearest
 from convscope.store.thumbnails import SIDE, Thumbnails
-from convscope.studies.grid import Grid, Way, grid
+from convscope.studies.grid import Grid, Way, grid, kept_grid
 from convscope.studies.mapping import Map, Method, finite_codes, kept_map
 from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import nearest
@@ -96,10 +96,14 @@ class Layouts:
             )
         return found
 
+    def find_grid(self, name: str, way: Way) -> Grid | None:
+        """A grid that the atlas keeps, or None."""
+        return self.once("grid", (name, way), lambda: kept_grid(self.store, name, way=way))
+
     def grid(self, layer: str | None, way: Way) -> Grid:
-        """A grid that was computed since the server was started; Unknown where none was."""
+        """A grid that the atlas keeps; Unknown where it has to be computed first."""
         name = self.layer(layer)
-        found: Grid | None = self.once("grid", (name, way), lambda: None)
+        found = self.find_grid(name, way)
         if found is None:
             raise Unknown(f"the grid of {name} is not computed yet", "POST /api/grids computes it, and its map first")
         return found
@@ -133,7 +137,7 @@ class Layouts:
             found = study(self.store, chosen, **options, watch=Showing(watch, self.shown))
             if found.complete and isinstance(found, Map):  # also where the atlas cannot be written to
                 self.once("map", map_key(chosen, **options), lambda: found)
-            elif found.complete:
+            elif found.complete and options.keys() <= {"way"}:  # others are for the study alone
                 self.once("grid", (chosen, options.get("way", "assignment")), lambda: found)
             return found
 
@@ -174,7 +178,8 @@ def mapping(desk: Desk, queue: JobQueue) -> APIRouter:
         """What there are codes of, the default first, and which of their maps and grids need not be computed."""
         pairs = [(name, method) for name in store.code_names for method in get_args(Method)]
         maps = [found for name, method in pairs if (found := layouts.find(name, method=method)) is not None]
-        return code_list(store, maps, list(layouts.known["grid"]))
+        grids = [(name, way) for name in store.code_names for way in get_args(Way) if layouts.find_grid(name, way)]
+        return code_list(store, maps, grids)
 
     @routes.post("/maps", status_code=202)
     def compute_map(body: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
