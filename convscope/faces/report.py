@@ -22,6 +22,7 @@ from convscope.faces.answers.mapping import (
     code_list,
     grid_sizes,
     image_arrays,
+    neighbour_answers,
     numbers_of,
     tile_bytes,
     tile_picture,
@@ -32,17 +33,20 @@ from convscope.faces.answers.patches import read_patches
 from convscope.faces.offline import Recorded, offline_page, path_part
 from convscope.faces.trials import RUN, choose_images, record_trials
 from convscope.faces.web.forms import form_of
+from convscope.layouts.nearest import Nearest
 from convscope.models.net import Net
 from convscope.registry import TECHNIQUES
 from convscope.render.pixels import webp_bytes
 from convscope.store.files import write_bytes
+from convscope.store.thumbnails import Thumbnails
 from convscope.studies.grid import grid
-from convscope.studies.mapping import kept_map
+from convscope.studies.mapping import finite_codes, kept_map
 from convscope.watch import SILENT, Watch
 
 TRIALS = 4  # images that the techniques are tried on
 BUDGET = 1500  # pictures in one file, 6 to 10 KB each
 QUALITY = 80  # of the pictures, lossy WebP: about 6 KB at 224 × 224 px
+NEIGHBOURS = 9  # of an image, as its page asks for them; those that have no picture in the file are left out there
 GRID, TILES = 5_000, 16  # images up to which the grid is in the file; tiles of its finest level, at most
 BYTES = "application/octet-stream"
 
@@ -93,15 +97,18 @@ def record(atlas: Atlas, note: str, budget: int, watch: Watch, net: Net | None, 
         recorded.add(f"{path}/histograms.bin", BYTES, pack_arrays(histogram_arrays(atlas, name, chosen)))
     images = ImageList(atlas)
     recorded.answers["api/skipped"] = images.skipped()
-    record_map(recorded, atlas, watch)
+    record_map(recorded, atlas, rows, watch)
     recorded.answers["api/images"] = [images.full(row) for row in rows.tolist()]
     for row, picture in zip(rows.tolist(), pictures(atlas, rows, watch), strict=True):
         recorded.add(f"api/images/{row}/picture", "image/webp", picture)
     return recorded
 
 
-def record_map(recorded: Recorded, atlas: Atlas, watch: Watch) -> None:
-    """The default map where the atlas keeps it; where there are few images the grid too, without its finest tiles."""
+def record_map(recorded: Recorded, atlas: Atlas, rows: NDArray[np.int64], watch: Watch) -> None:
+    """The default map where the atlas keeps it, and the neighbours of the images that have a page.
+
+    Where there are few images the grid too, without its finest tiles.
+    """
     found = kept_map(atlas.store)
     if found is None:
         return
@@ -110,6 +117,10 @@ def record_map(recorded: Recorded, atlas: Atlas, watch: Watch) -> None:
     recorded.answers[f"api/map?{query}&method=tsne"] = numbers_of(found)
     recorded.add(f"api/map/positions.bin?{query}&method=tsne", BYTES, pack_arrays({"positions": found.positions}))
     recorded.add("api/images.bin", BYTES, pack_arrays(image_arrays(atlas)))
+    tables = Nearest(finite_codes(atlas.store, found.layer)), Nearest(Thumbnails(atlas.store, watch).vectors())
+    near = neighbour_answers(found.layer, *tables, rows, NEIGHBOURS)
+    for row, answer in zip(rows.tolist(), near, strict=True):
+        recorded.answers[f"api/images/{row}/neighbours?{query}&k={NEIGHBOURS}"] = answer
     if len(atlas.images) > GRID:
         return
     laid = grid(atlas.store, watch=watch)

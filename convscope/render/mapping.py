@@ -24,8 +24,9 @@ def map_panels(found: Map) -> tuple[Panel, ...]:
 def points(found: Map) -> Scatter:
     """One point an image, the most frequent labels in colours."""
     frequent = [label for label, _ in Counter(one for one in found.labels if one).most_common(NAMED)]
-    kinds = tuple(one if one in frequent else "others" for one in found.labels) if frequent else None
-    others = f" The {NAMED} most frequent labels have colours." if kinds and "others" in kinds else ""
+    rest = "others" if "others" not in frequent else "all others"
+    kinds = tuple(one if one in frequent else rest for one in found.labels) if frequent else None
+    others = f" The {NAMED} most frequent labels have colours." if kinds and rest in kinds else ""
     halt = "" if found.complete else " It was stopped, or is still under way."
     return Scatter(
         f"{found.net}, {found.layer}: map of {len(found.positions):,} images",

@@ -75,11 +75,12 @@ def map_picture(found: Map, size: int) -> tuple[Pixels, int]:
     """Images where they lie on the map, `size` px wide, none upon another: first come first served; and how many."""
     count = len(found.positions)
     side = int(np.clip(size * np.sqrt(COVER / max(count, 1)), LEAST, size / 8))
-    slots = max(1, size // side)
+    height, width = sized(found.store.pixels(0).shape, side)
+    down, across = max(1, size // height), max(1, size // width)
     low, high = found.positions.min(0), found.positions.max(0)
-    scaled = (found.positions - low) / np.maximum(high - low, 1e-9)
-    column, row = (np.minimum((axis * slots).astype(int), slots - 1) for axis in (scaled[:, 0], 1 - scaled[:, 1]))
-    _, first = np.unique(row * slots + column, return_index=True)
-    owners = np.full((slots, slots), -1)
+    x, y = ((found.positions - low) / np.maximum(high - low, 1e-9)).T
+    row, column = (np.minimum((axis * slots).astype(int), slots - 1) for axis, slots in ((1 - y, down), (x, across)))
+    _, first = np.unique(row * across + column, return_index=True)
+    owners = np.full((down, across), -1)
     owners[row[first], column[first]] = first
     return cells_picture(found.store, owners, side), len(first)

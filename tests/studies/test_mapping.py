@@ -13,6 +13,7 @@ import convscope
 from convscope.atlas import Atlas
 from convscope.layouts.quality import purity, quality
 from convscope.layouts.tsne import embed
+from convscope.render.mosaic import PAPER, map_picture
 from convscope.store.kept import all_kept
 from convscope.store.thumbnails import Thumbnails
 from convscope.store.workspace import LATER
@@ -22,12 +23,12 @@ from convscope.watch import Watch
 SIDE = 24
 
 
-def net() -> convscope.Net:
+def net(size: tuple[int, int] = (SIDE, SIDE)) -> convscope.Net:
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3),
     )  # fmt: skip
-    return convscope.Net(module, size=(SIDE, SIDE), labels=["one", "two", "three"], name="tiny")
+    return convscope.Net(module, size=size, labels=["one", "two", "three"], name="tiny")
 
 
 def pictures(folder: Path, count: int) -> Path:
@@ -224,3 +225,23 @@ def test_a_stopped_one_needs_nothing_more(tmp_path: Path) -> None:
     found = made.map(watch=Stopping())
     assert not found.complete
     assert np.isnan(found.truth.recall)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (24, 36), (40, 24)])
+def test_the_picture_shows_each_image_where_it_lies(size: tuple[int, int], tmp_path: Path) -> None:
+    """Kinds have colours of their own here: the colour of each image's place is that of its kind."""
+    made = convscope.build(pictures(tmp_path / "images", 21), net(size), tmp_path / "atlas")
+    found = made.map()
+    picture, shown = map_picture(found, 900)
+    assert abs(picture.shape[0] - 900) < 120
+    assert abs(picture.shape[1] - 900) < 120  # as wide as it is high, whatever the images are
+    area = int((picture != PAPER).any(-1).sum()) / shown
+    assert area == pytest.approx(107 * 107 * min(size) / max(size), rel=0.03)
+    low, high = found.positions.min(0), found.positions.max(0)
+    kinds = ("one", "two", "three")  # each has a channel
+    right = []
+    for label, (x, y) in zip(found.labels, (found.positions - low) / (high - low), strict=True):
+        row, column = round(float(1 - y) * (picture.shape[0] - 1)), round(float(x) * (picture.shape[1] - 1))
+        near = picture[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4]
+        right.append(kinds[int(near.mean((0, 1)).argmax())] == label)
+    assert np.mean(right) > 0.9

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.atlas import Atlas
+from convscope.faces.answers.rates import rounded
+from convscope.layouts.nearest import Nearest
 from convscope.layouts.quality import Quality
 from convscope.render.mosaic import cells_picture
 from convscope.store.opened import AtlasStore
@@ -61,6 +63,28 @@ def numbers_of(found: Map) -> dict[str, Any]:
     finite = {name: {one: number(value) for one, value in asdict(part).items()} for name, part in parts.items()}
     measures = {"perplexity": number(found.perplexity), "divergence": number(found.divergence)}
     return {name: getattr(found, name) for name in plain} | measures | finite | {"images": len(found.positions)}
+
+
+def neighbour_answers(
+    layer: str, codes: Nearest, pixels: Nearest, rows: NDArray[np.int64], k: int
+) -> Iterator[dict[str, Any]]:
+    """The k nearest images of each of these by code and, as a control, by pixels; distances as the study has them."""
+    (near, away), (others, far) = nearest_others(codes, rows, k), nearest_others(pixels, rows, k)
+    far = far / math.sqrt(pixels.points.shape[1])
+    for at in range(len(rows)):
+        yield {
+            "layer": layer, "rows": near[at].tolist(), "distances": [rounded(one) for one in away[at].tolist()],
+            "pixel_rows": others[at].tolist(), "pixel_distances": [rounded(one) for one in far[at].tolist()],
+        }  # fmt: skip
+
+
+def nearest_others(table: Nearest, rows: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k nearest other rows of each of these, and how far they are, all searched for together."""
+    found, away = table.search(table.points[rows], k + 1)
+    own = found == rows[:, None]
+    own[~own.any(1), -1] = True  # its equals took its place
+    shape = (len(rows), found.shape[1] - 1)
+    return found[~own].reshape(shape), away[~own].reshape(shape)
 
 
 def number(value: float) -> float | None:
