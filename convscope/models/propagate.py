@@ -45,7 +45,7 @@ def settle(node: fx.Node, known: Mapping[fx.Node, Any], value: Any) -> Field | l
     call = Call(node, known)
     name = operator_name(node)
     found = RULES[name](call) if name in RULES else None
-    if found is None or (isinstance(found, Field) and found.shape != call.shape):
+    if found is None or (isinstance(found, Field) and (found.shape != call.shape or found.lost)):
         return everything(call) if isinstance(value, Tensor) else [everything(call)] * len(value)
     return found.compact() if isinstance(found, Field) else [field.compact() for field in found]
 

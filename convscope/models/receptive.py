@@ -163,6 +163,11 @@ class Field:
     def _full(self, interval: Interval) -> Interval:
         return interval.apply(lambda array: np.ascontiguousarray(np.broadcast_to(array, self.shape)), interval.reach)
 
+    @property
+    def lost(self) -> bool:
+        """Whether a rule went along an axis that mixes the batch with something else, whose length is not known."""
+        return 0 in self.rows.first.shape or 0 in self.columns.first.shape
+
     def compact(self) -> "Field":
         """The same with every axis along which nothing changes cut to length 1."""
 

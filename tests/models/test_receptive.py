@@ -232,6 +232,29 @@ def test_many_random_networks_equal_the_support_of_the_gradient(steps: list[Step
     compare(steps)
 
 
+class Folded(nn.Module):
+    """Maps put into the batch and cut there, as attention with relative positions does (BoTNet, HaloNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        height, width = maps.shape[2:]
+        cut = maps.reshape(-1, height, width)[:, :-1, 1:]
+        return cut.reshape(-1, 4, height - 1, width - 1)
+
+
+def test_maps_folded_into_the_batch_see_no_less_than_they_do() -> None:
+    net = convscope.Net(nn.Sequential(Folded(), nn.Conv2d(4, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), size=SIZE)
+    units, rows, columns = net.layer("1").shape
+    assert (units, rows, columns) == (4, SIZE[0] - 3, SIZE[1] - 3)
+    top, left, bottom, right = net.input_box(f"1:2@{rows - 1},{columns - 1}")
+    assert top <= rows - 1 < rows + 2 <= bottom
+    assert left <= columns < columns + 3 <= right
+
+
 def test_units_of_unequal_branches_keep_their_own_boxes() -> None:
     net = convscope.Net(Branches(), size=(16, 16))
     assert net.input_box("/cat#1:0@8,8") == (8, 8, 9, 9)
