@@ -14,8 +14,8 @@ demo: setup  ## real network, real photos → demo/report.html, and the page (DE
 test: check system  ## everything that a change must pass
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not heavy"
 
-test-all: check system  ## also what takes long
-	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+test-all: check system  ## also what takes long, and laws on new examples
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile searching
 
 check: setup web-check  ## style, types, the direction of imports
 	$(BIN)/ruff check .

@@ -89,6 +89,15 @@ def test_import_is_light() -> None:
         assert f"'{heavy}'" not in found.stdout
 
 
+def test_the_command_line_loads_no_more_than_it_needs() -> None:
+    """Who asks for help does not wait for what only some commands use."""
+    code = "import sys, convscope.faces.cli; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in found
+    slow = {"timm", "torchvision", "torch._dynamo", "scipy.optimize", "sklearn", "openTSNE", "matplotlib", "fastapi"}
+    assert not slow & set(found)
+
+
 def test_no_address_of_a_registry_and_no_path_of_this_machine() -> None:
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     words = re.compile(

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from convscope.watch import SILENT, Watch
 
@@ -29,7 +28,7 @@ def assign(
     """
     points, cells = scaled(positions), centres(rows, columns)
     if len(points) <= EXACT:
-        chosen = linear_sum_assignment(costs(points, cells))[1]
+        chosen = cheapest(costs(points, cells))[1]
         return np.stack(np.divmod(chosen, columns), 1)
     owners = split(points, rows, columns)
     sizes = next(sizes for most, sizes in WINDOWS if len(points) <= most)
@@ -93,6 +92,14 @@ def centres(rows: int, columns: int) -> NDArray[np.float64]:
     return np.stack([(row + 0.5) / rows, (column + 0.5) / columns], 1)
 
 
+def cheapest(costs: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and the columns of the assignment with the least sum (Jonker & Volgenant 1987)."""
+    from scipy.optimize import linear_sum_assignment  # a second, which `--help` need not wait for
+
+    row, column = linear_sum_assignment(costs)
+    return row, column
+
+
 def costs(points: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """The squared distance of each point to each cell."""
     return np.asarray(np.square(points[:, None] - cells[None]).sum(-1))
@@ -152,6 +159,6 @@ def improve(
     inside = owners[window]
     inside = inside[inside >= 0]
     if len(inside) > 1:
-        point, cell = linear_sum_assignment(costs(points[inside], cells[window]))
+        point, cell = cheapest(costs(points[inside], cells[window]))
         owners[window] = -1
         owners[window[cell]] = inside[point]

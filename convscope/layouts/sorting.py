@@ -8,9 +8,8 @@ to, over and over with a smaller radius.
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
-from scipy.optimize import linear_sum_assignment
 
+from convscope.layouts.assignment import cheapest
 from convscope.watch import SILENT, Watch
 
 FACTOR = 0.9  # of the radius from one step to the next
@@ -32,7 +31,7 @@ def sort(
         smooth = smoothed(table, place, rows, columns, radius)
         products = table @ smooth.T
         costs = np.square(table).sum(1)[:, None] + np.square(smooth).sum(1) - 2 * products
-        place = linear_sum_assignment(costs)[1]
+        place = cheapest(costs)[1]
         watch.progress(done + 1, len(radii), "steps of sorting")
         if watch.stopped():
             break
@@ -52,6 +51,8 @@ def smoothed(
     table: NDArray[np.float64], place: NDArray[np.int64], rows: int, columns: int, radius: float
 ) -> Float[np.ndarray, "cells D"]:
     """Each cell's mean over a square around it, mirrored at the edges; empty cells do not count."""
+    from scipy.ndimage import uniform_filter1d
+
     sums, weights = np.zeros((rows * columns, table.shape[1])), np.zeros((rows * columns, 1))
     sums[place], weights[place] = table, 1
     both = np.concatenate([sums, weights], 1).reshape(rows, columns, table.shape[1] + 1)

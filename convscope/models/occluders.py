@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from convscope.errors import BadOption
 from convscope.models.net import Net
@@ -120,6 +119,8 @@ def make_occluder(
         kernel = [
             min(2 * int(3 * one) + 1, 2 * side - 1) for one, side in zip(deviations, pixels.shape[2:], strict=True)
         ]
+        from torchvision.transforms.functional import gaussian_blur  # seconds, which `--help` need not wait for
+
         return Occluder(gaussian_blur(pixels, kernel[::-1], deviations[::-1])[0])
     if fill == "noise":
         generator = torch.Generator().manual_seed(seed)

@@ -262,6 +262,7 @@ def agrees(
     assert float((found - expected).abs().max()) <= EXACT * scale
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch says it once a process
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
