@@ -77,12 +77,20 @@ def ranks_of(
     return found
 
 
+def pairs_of(count: int, seed: int) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """All pairs of so many points; of more than PAIRS random ones."""
+    if count * (count - 1) // 2 <= PAIRS:
+        one, other = np.triu_indices(count, 1)
+        return one, other
+    one, other = np.random.default_rng(seed).integers(0, count, (2, PAIRS))
+    return one[one != other], other[one != other]
+
+
 def distance_correlation(points: NDArray[np.floating], positions: NDArray[np.floating], seed: int) -> float:
-    """Spearman's correlation of the distances of random pairs; NaN where all are equal."""
+    """Spearman's correlation of the distances of pairs; NaN where all are equal."""
     from scipy.stats import spearmanr
 
-    one, other = np.random.default_rng(seed).integers(0, len(points), (2, PAIRS))
-    one, other = one[one != other], other[one != other]
+    one, other = pairs_of(len(points), seed)
     lengths = []
     for table in (points, positions):
         parts = [

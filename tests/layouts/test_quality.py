@@ -43,7 +43,7 @@ def test_the_correlation_of_distances_nears_that_of_all_pairs() -> None:
     positions = points[:, :2]
     pairs = np.triu_indices(200, 1)
     whole = spearmanr(cdist(points, points)[pairs], cdist(positions, positions)[pairs]).statistic
-    assert distance_correlation(points, positions, 0) == pytest.approx(whole, abs=0.01)
+    assert distance_correlation(points, positions, 0) == pytest.approx(whole, abs=1e-6)
     assert np.isnan(distance_correlation(points, np.zeros((200, 2)), 0))
 
 
