@@ -41,6 +41,14 @@ class Nearest:
             found[1][start : start + BLOCK] = np.sqrt(np.take_along_axis(away, order, 1))
         return found
 
+    def others(self, rows: NDArray[np.int64], k: int) -> tuple[Int[np.ndarray, "M k"], Float[np.ndarray, "M k"]]:
+        """The k nearest other rows of each of these rows, as `search` gives them."""
+        found, away = self.search(self.points[rows], k + 1)
+        own = found == rows[:, None]
+        own[~own.any(1), -1] = True  # its equals took its place
+        shape = (len(rows), found.shape[1] - 1)
+        return found[~own].reshape(shape), away[~own].reshape(shape)
+
     def among_themselves(
         self, k: int, watch: Watch = SILENT
     ) -> tuple[Int[np.ndarray, "N k"], Float[np.ndarray, "N k"]]:

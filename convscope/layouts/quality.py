@@ -38,7 +38,7 @@ def quality(points: Float[np.ndarray, "N D"], positions: Float[np.ndarray, "N 2"
     k = min(K, (count - 1) // 2)
     if k < 1:
         return Quality(np.nan, np.nan, np.nan, len(chosen))
-    kept, plane = nearest_others(points, chosen, k), nearest_others(positions, chosen, k)
+    kept, plane = (Nearest(table).others(chosen, k)[0] for table in (points, positions))
     shared = np.mean([len(np.intersect1d(one, other)) / k for one, other in zip(kept, plane, strict=True)])
     ranks = ranks_of(points, chosen, plane)
     penalty = np.maximum(ranks - k, 0).sum()
@@ -51,14 +51,6 @@ def sample(count: int, most: int, seed: int) -> Int[np.ndarray, " M"]:
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
-
-
-def nearest_others(points: NDArray[np.floating], chosen: NDArray[np.int64], k: int) -> Int[np.ndarray, "M k"]:
-    """The k nearest other points of the chosen ones."""
-    rows, _ = Nearest(points).search(points[chosen], k + 1)
-    own = rows == chosen[:, None]
-    own[~own.any(1), -1] = True
-    return np.asarray(rows[~own].reshape(len(chosen), k))
 
 
 def ranks_of(
@@ -116,7 +108,7 @@ def purity(
         return float("nan"), float("nan"), 0
     _, kinds, counts = np.unique([str(labels[row]) for row in known], return_inverse=True, return_counts=True)
     chosen = sample(len(known), SAMPLE, seed)
-    near = nearest_others(points[known], chosen, k)
+    near = Nearest(points[known]).others(chosen, k)[0]
     alike = float((kinds[near] == kinds[chosen, None]).mean())
     chance = float(((counts[kinds[chosen]] - 1) / (len(known) - 1)).mean())
     return alike, chance, len(chosen)

@@ -76,28 +76,20 @@ def neighbours(
     row = find_row(store, image)
     codes = finite_codes(store, layer)
     pixels = Thumbnails(store).vectors()
-    by_code, by_pixels = nearest(Nearest(codes), row, k), nearest(Nearest(pixels), row, k)
+    (near, away), (others, far) = (Nearest(table).others(np.array([row]), k) for table in (codes, pixels))
     return Neighbours(
         net=str(store.manifest["net"]["name"]),
         layer=code_name(store, layer),
         image=row,
         uri=str(store.images["uri"][row].as_py()),
-        rows=by_code[0],
-        distances=by_code[1],
-        pixel_rows=by_pixels[0],
-        pixel_distances=by_pixels[1] / np.sqrt(pixels.shape[1]),
+        rows=near[0],
+        distances=away[0],
+        pixel_rows=others[0],
+        pixel_distances=far[0] / np.sqrt(pixels.shape[1]),
         images=len(store.images),
         labels=tuple(store.images["label"].to_pylist()),
         store=store,
     )
-
-
-def nearest(table: Nearest, row: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k nearest other rows."""
-    rows, away = table.search(table.points[row : row + 1], k + 1)
-    own = rows[0] == row
-    own[-1] |= not own.any()
-    return rows[0][~own], away[0][~own]
 
 
 def find_row(store: AtlasStore, image: int | str) -> int:

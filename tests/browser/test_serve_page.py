@@ -479,25 +479,14 @@ def test_without_its_network(page: Page, atlas: Atlas, tmp_path: Path) -> None:
     assert "ended" in said
 
 
-def test_a_server_that_ends_is_named(page: Page, context: BrowserContext, atlas: Atlas) -> None:
-    quiet = context.browser
-    assert quiet is not None
-    other = quiet.new_page()  # its console tells of refused connections
-    with Served(atlas.folder, "--no-live") as server:
-        other.goto(f"{server.address}#/layer?layer=1")
-        expect(other.locator(".wall a").first).to_be_visible()
-        server.end()
-        other.goto(f"{server.address}#/layer?layer=4")
-        expect(other.get_by_role("alert")).to_contain_text("Is `convscope serve` still running?")
-    other.close()
-
-
-def test_the_port_is_free_or_named(atlas: Atlas) -> None:
+def test_a_port_that_is_taken_and_a_server_that_ends_are_named(context: BrowserContext, atlas: Atlas) -> None:
+    assert context.browser is not None
+    other = context.browser.new_page()  # its console tells of refused connections
     with Served(atlas.folder, "--no-live") as server:
         port = server.address.rsplit(":", 1)[1].strip("/")
         with urlopen(f"{server.address}api/live") as answer:
             assert answer.status == 200
-        command = [
+        second = [
             sys.executable,
             "-m",
             "convscope",
@@ -508,9 +497,14 @@ def test_the_port_is_free_or_named(atlas: Atlas) -> None:
             "--port",
             port,
         ]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert second.returncode == 2
-        assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
+        found = subprocess.run(second, capture_output=True, text=True, timeout=60, check=False)
+        assert found.returncode == 2
+        assert f"cannot listen on 127.0.0.1:{port}" in found.stderr
+        other.goto(f"{server.address}#/layer?layer=1")
+        expect(other.locator(".wall a").first).to_be_visible()
         started = time.monotonic()
         assert server.end()[0] == 0
         assert time.monotonic() - started < 10
+        other.goto(f"{server.address}#/layer?layer=4")
+        expect(other.get_by_role("alert")).to_contain_text("Is `convscope serve` still running?")
+    other.close()

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from starlette.testclient import TestClient
 
 from convscope.atlas import Atlas
 from convscope.faces.answers.mapping import TILE, levels_of, tile_picture
+from convscope.faces.report import record
 from convscope.faces.web import mapping
 from convscope.faces.web.app import make_app
 from convscope.faces.web.browsing import Desk
@@ -22,7 +24,8 @@ from convscope.render.mosaic import cells_picture
 from convscope.studies.grid import Grid, grid
 from convscope.studies.mapping import map as map_images
 from convscope.studies.neighbours import neighbours
-from tests.tiny_atlas import HOSTILE_LABEL, tiny_atlas
+from convscope.watch import SILENT
+from tests.tiny_atlas import HOSTILE_LABEL, tiny_atlas, tiny_net
 from tests.web.conftest import BASE, opened, until
 from tests.web.test_browsing import unpack
 
@@ -126,6 +129,18 @@ def test_a_job_shows_where_it_stands_and_can_be_stopped(
         shown = unpack(other.get(f"/api/jobs/{job}/positions.bin").content)["positions"]
         np.testing.assert_array_equal(shown, found.positions)
         assert other.get("/api/jobs/nowhere/positions.bin").status_code == 404
+
+
+def test_a_map_begins_with_that_of_other_codes(tmp_path: Path) -> None:
+    atlas = tiny_atlas(tmp_path)
+    atlas.add_codes(tiny_net(), "1")
+    with TestClient(make_app(atlas, opened(atlas, None)), BASE) as client:
+        assert [one["name"] for one in client.get("/api/codes").json()] == [atlas.code_layer, "1"]
+        assert ended(client, "/api/maps", {"begin": "1", "perplexity": 1.5})["state"] == "done"
+        said = client.get(f"{MAP}?begin=1&perplexity=1.5").json()
+        assert (said["begun"], said["perplexity"], said["seed"]) == ("1", 1.5, 0)
+        assert client.get(MAP).status_code == 404
+        assert client.get(f"{MAP}?layer=1&perplexity=1.5").status_code == 200, "the map it began with is kept too"
 
 
 @pytest.mark.parametrize("path", ["/api/maps", "/api/grids"])
@@ -267,6 +282,14 @@ def test_neighbours_are_those_of_the_study(client: TestClient, own: Atlas) -> No
         np.testing.assert_allclose(said["pixel_distances"], found.pixel_distances, atol=1e-4)
         assert row not in said["rows"] + said["pixel_rows"]
     assert len(client.get("/api/images/0/neighbours?k=100").json()["rows"]) == 5
+
+
+def test_a_report_has_the_neighbours_that_the_server_gives(client: TestClient, own: Atlas) -> None:
+    map_images(own.store)
+    recorded = record(own, "", 1500, SILENT, None, 0)
+    for row in range(6):
+        path = f"api/images/{row}/neighbours?layer={own.code_layer}&k=9"
+        assert recorded.answers[path] == client.get(f"/{path}").json()
 
 
 def test_what_points_are_coloured_by(client: TestClient, own: Atlas) -> None:

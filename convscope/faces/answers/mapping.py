@@ -69,22 +69,13 @@ def neighbour_answers(
     layer: str, codes: Nearest, pixels: Nearest, rows: NDArray[np.int64], k: int
 ) -> Iterator[dict[str, Any]]:
     """The k nearest images of each of these by code and, as a control, by pixels; distances as the study has them."""
-    (near, away), (others, far) = nearest_others(codes, rows, k), nearest_others(pixels, rows, k)
+    (near, away), (others, far) = codes.others(rows, k), pixels.others(rows, k)
     far = far / math.sqrt(pixels.points.shape[1])
     for at in range(len(rows)):
         yield {
             "layer": layer, "rows": near[at].tolist(), "distances": [rounded(one) for one in away[at].tolist()],
             "pixel_rows": others[at].tolist(), "pixel_distances": [rounded(one) for one in far[at].tolist()],
         }  # fmt: skip
-
-
-def nearest_others(table: Nearest, rows: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k nearest other rows of each of these, and how far they are, all searched for together."""
-    found, away = table.search(table.points[rows], k + 1)
-    own = found == rows[:, None]
-    own[~own.any(1), -1] = True  # its equals took its place
-    shape = (len(rows), found.shape[1] - 1)
-    return found[~own].reshape(shape), away[~own].reshape(shape)
 
 
 def number(value: float) -> float | None:

@@ -1,6 +1,5 @@
 """The map, the picture grid and the neighbours of images, for the page: they need no network."""
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -18,11 +17,11 @@ from convscope.faces.answers.mapping import (
     grid_sizes,
     image_arrays,
     levels_of,
+    neighbour_answers,
     numbers_of,
     tile_bytes,
     tile_picture,
 )
-from convscope.faces.answers.rates import rounded
 from convscope.faces.web.browsing import BYTES, Desk, kept
 from convscope.faces.web.forms import checked_options
 from convscope.faces.web.jobs import Job, JobQueue, JobWatch
@@ -33,7 +32,6 @@ from convscope.store.thumbnails import SIDE, Thumbnails
 from convscope.studies.grid import Grid, Way, grid, kept_grid
 from convscope.studies.mapping import Map, Method, finite_codes, kept_map
 from convscope.studies.mapping import map as map_images
-from convscope.studies.neighbours import nearest
 from convscope.studies.vitals import code_name
 from convscope.watch import Passing, Watch
 
@@ -266,14 +264,8 @@ def mapping(desk: Desk, queue: JobQueue) -> APIRouter:
     def neighbours(image: str, layer: Layer = None, k: Annotated[int, Query(ge=1, le=100)] = 9) -> dict[str, Any]:
         """The nearest images by code and, as a control, by pixels; distances as the study has them."""
         row, name = desk.live.row(image), layouts.layer(layer)
-        by_pixels = layouts.table("")
-        rows, away = nearest(layouts.table(name), row, k)
-        others, far = nearest(by_pixels, row, k)
-        far = far / math.sqrt(by_pixels.points.shape[1])
-        return {
-            "layer": name, "rows": rows.tolist(), "distances": [rounded(one) for one in away.tolist()],
-            "pixel_rows": others.tolist(), "pixel_distances": [rounded(one) for one in far.tolist()],
-        }  # fmt: skip
+        tables = layouts.table(name), layouts.table("")
+        return next(neighbour_answers(name, *tables, np.array([row]), k))
 
     def wanted(rows: str) -> list[int]:
         """The rows that a text names, at most TOGETHER; Unknown."""

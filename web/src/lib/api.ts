@@ -1,6 +1,7 @@
 // The paths of the small data interface; a server and an offline file answer the same ones.
 
 const part = encodeURIComponent;
+const query = (options: object): string => Object.entries(options).map(([name, value]) => (value === undefined ? "" : `&${name}=${part(String(value))}`)).join("");
 
 export const paths = {
   atlas: "api/atlas",
@@ -17,8 +18,8 @@ export const paths = {
   columns: "api/images.bin", // arrays: label, labels, predicted, probability, correct of every image; see colouring.ts
   thumbnails: (rows: readonly number[]) => `api/thumbnails?rows=${rows.join(",")}`, // array pictures (n, height, width, 3)
   codes: "api/codes",
-  map: (layer: string, method: string) => `api/map?layer=${part(layer)}&method=${method}`, // see MapPage; 404 where it has to be computed
-  positions: (layer: string, method: string) => `api/map/positions.bin?layer=${part(layer)}&method=${method}`, // array positions (N, 2), y upwards
+  map: (layer: string, method: string, made = {}) => `api/map?layer=${part(layer)}&method=${method}${query(made)}`, // see MapPage; 404 where it has to be computed
+  positions: (layer: string, method: string, made = {}) => `api/map/positions.bin?layer=${part(layer)}&method=${method}${query(made)}`, // array positions (N, 2), y upwards
   mapJobs: "api/maps", // POST
   showing: (id: string) => `api/jobs/${part(id)}/positions.bin`, // of a job's map as it stands
   grid: (layer: string, way: string) => `api/grid?layer=${part(layer)}&way=${way}`, // see GridPage; 404 where it has to be computed
@@ -33,7 +34,7 @@ export const paths = {
   weights: (layer: string, unit: number) => `api/weights?layer=${part(layer)}&unit=${unit}`, // see Feeding
   projections: (layer: string, unit: number, method: string) => `api/projections?layer=${part(layer)}&unit=${unit}&method=${method}`, // see projections.ts
   occlude: "api/occlude", // POST; see Behind
-  occluder: (image: string, options: Record<string, unknown>) => `api/occluder.webp?image=${part(image)}${Object.entries(options).map(([name, value]) => (value === undefined ? "" : `&${name}=${part(String(value))}`)).join("")}`,
+  occluder: (image: string, options: Record<string, unknown>) => `api/occluder.webp?image=${part(image)}${query(options)}`,
   run: (technique: string) => `api/run/${part(technique)}`, // POST
   jobs: "api/jobs",
   job: (id: string) => `api/jobs/${part(id)}`,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { colouring, columnsOf, painted, parts, waysOf, type Columns } from "./colouring";
+import { colouring, columnsOf, entryOf, painted, parts, REST, rowsOf, waysOf, type Columns } from "./colouring";
 
 const columns: Columns = {
   labels: ["cat", "dog"], label: Int32Array.of(1, 1, 0, -1), predicted: Int32Array.of(7, 7, 7, 3),
@@ -26,6 +26,22 @@ describe("colours of points", () => {
     const { entries, of } = colouring(columns, "probability", name);
     expect([entries.length, ...of]).toEqual([8, 0, 4, 7, 0]);
     expect(entries[0]?.name).toBe("0 – 13 %");
+  });
+  it("tell entries apart by more than their names", () => {
+    const labels = ["others", ...Array.from({ length: 11 }, (_, at) => `${at}`)];
+    const { entries, of } = colouring({ ...columns, labels, label: Int32Array.of(0, 0, ...labels.map((_, at) => at)) }, "label", name);
+    expect([entries[0], entries.at(-1)]).toMatchObject([{ name: "others", count: 3 }, { id: REST, name: "others", count: 3 }]);
+    for (const by of ["label", "predicted", "correct", "probability"] as const) {
+      const ids = colouring({ ...columns, labels }, by, () => "alike").entries.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+    }
+    expect(rowsOf({ entries, of }, 0)).toEqual([0, 1, 2]);
+  });
+  it("choose all images of an entry, and know them again", () => {
+    const colours = colouring(columns, "label", name);
+    expect(colours.entries.map((_, entry) => rowsOf(colours, entry))).toEqual([[0, 1], [2], [3]]);
+    expect([[], [0, 1], [0], [0, 2], [3], [0, 1, 2, 3]].map((rows) => entryOf(colours, rows))).toEqual([-1, 0, -1, -1, 2, -1]);
+    expect(entryOf({ entries: [], of: new Uint8Array() }, [])).toBe(-1);
   });
   it("are offered where they tell anything", () => {
     expect(waysOf(columns)).toEqual(["label", "predicted", "correct", "probability"]);

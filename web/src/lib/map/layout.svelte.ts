@@ -61,7 +61,7 @@ export class Layout<Found> {
   }
 
   stop(): void {
-    if (this.job) void this.#jobs.stop(this.job.id);
+    if (this.job && this.running) void this.#jobs.stop(this.job.id);
   }
 
   // To be called when the job has ended.

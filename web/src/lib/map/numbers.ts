@@ -48,8 +48,11 @@ export const codeWords = ({ name, dimension, rectified }: Code): string =>
 export function howWords({ method, perplexity, seed, images, laid_out, begun }: MapPage): string {
   if (method === "pca") return "their first two principal components";
   const placed = images > laid_out ? `, ${whole(images - laid_out)} images placed among ${whole(laid_out)}` : "";
-  return `by t-SNE, perplexity ${Number((perplexity ?? 0).toPrecision(3))}, seed ${seed}${begun ? `, begun with the map of ${begun}` : ""}${placed}`;
+  return `${tsneWords(perplexity ?? 0, seed, begun)}${placed}`;
 }
+
+export const tsneWords = (perplexity: number, seed: number, begun: string): string =>
+  `by t-SNE, perplexity ${Number(perplexity.toPrecision(3))}, seed ${seed}${begun ? `, begun with the map of ${begun}` : ""}`;
 
 // The main finding in one sentence; "" where images have no labels.
 export function purityWords({ purity: { codes, map, pixels, chance } }: MapPage): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fitted, held, keyed, panned, shownExtent, toPlane, toScreen, zoomed, type Size, type View } from "./plane";
+import { carried, fitted, held, keyed, panned, shownExtent, toPlane, toScreen, zoomed, type Size, type View } from "./plane";
 
 const size: Size = [400, 200];
 const extent = { left: -10, right: 10, top: 0, bottom: 5 };
@@ -41,5 +41,14 @@ describe("a view of a plane", () => {
     expect(keyed(view, size, "+", whole, [1, 100])?.scale).toBeCloseTo(14);
     expect(keyed(view, size, "0", whole, [1, 100])).toBe(whole);
     expect(keyed(view, size, "x", whole, [1, 100])).toBeNull();
+  });
+  it("shows the same part of what has grown", () => {
+    const [from, to] = [{ left: 0, right: 2, top: 0, bottom: 1 }, { left: -20, right: 20, top: 10, bottom: 30 }];
+    const size = [400, 300] as const;
+    const view = { x: 0.5, y: 0.75, scale: 900 };
+    const found = carried(view, from, to, size, 20);
+    expect(found).toEqual({ x: -10, y: 25, scale: 45 });
+    expect(toScreen(found, size, [-20, 30])).toEqual(toScreen(view, size, [0, 1]));
+    expect(carried(view, from, from, size, 20)).toEqual(view);
   });
 });

@@ -46,6 +46,13 @@ export const held = (view: View, { left, top, right, bottom }: Extent): View => 
   ...view, x: Math.min(Math.max(view.x, left), right), y: Math.min(Math.max(view.y, top), bottom),
 });
 
+// The same part of what a plane holds when that has grown, shrunk or moved.
+export function carried(view: View, from: Extent, to: Extent, size: Size, margin = 0): View {
+  const [before, after] = [fitted(from, size, margin), fitted(to, size, margin)];
+  const grown = before.scale / after.scale;
+  return { x: after.x + (view.x - before.x) * grown, y: after.y + (view.y - before.y) * grown, scale: view.scale / grown };
+}
+
 const STEP = 60; // px that an arrow key moves
 const FACTOR = 1.4; // that + zooms
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { encloses, extentOf, Points, turned } from "./points";
+import { between, encloses, extentOf, Points, turned } from "./points";
 
 // A small generator, so that a failure can be repeated.
 function numbers(count: number, seed = 1): Float32Array {
@@ -60,5 +60,10 @@ describe("the points of a map", () => {
   it("have an extent, and are turned for the screen", () => {
     expect(extentOf(new Float32Array([1, 2, -3, 4]))).toEqual({ left: -3, right: 1, top: 2, bottom: 4 });
     expect([...turned(new Float32Array([1, 2, -3, 4]))]).toEqual([1, -2, -3, -4]);
+  });
+
+  it("go from one place to the next", () => {
+    const [from, to] = [new Float32Array([0, 4, 1, 1]), new Float32Array([8, 0, 1, -1])];
+    expect([0, 0.25, 1].map((share) => [...between(from, to, share)])).toEqual([[...from], [2, 3, 1, 0.5], [...to]]);
   });
 });

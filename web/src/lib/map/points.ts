@@ -109,3 +109,7 @@ export function encloses(line: readonly Point[], [x, y]: Point): boolean {
 export function turned(positions: Float32Array): Float32Array {
   return positions.map((value, at) => (at % 2 ? -value : value));
 }
+
+// Each point on its straight way.
+export const between = (from: Float32Array, to: Float32Array, share: number): Float32Array =>
+  to.map((value, at) => (from[at] as number) + share * (value - (from[at] as number)));
