@@ -135,9 +135,9 @@ def gridding(count: int, exactly: bool) -> None:
         cells = np.stack(np.divmod(chosen, columns), 1)
         best = mean_cost(points, cells, rows, columns)
         print(f"scipy, exact | {seconds:.1f} | {best:.6f} | 1 | {dpq(vectors, cells):.3f}", flush=True)
-    ways: dict[str, Callable[..., NDArray[np.int64]]] = {"convscope": assign, "RasterFairy": raster_fairy}
-    if count <= 10_000:
-        ways["greedy (cnnembed)"] = fill
+    ways: dict[str, Callable[..., NDArray[np.int64]]] = {"convscope": assign}
+    if count <= 10_000:  # of 50,000 RasterFairy was not done after minutes
+        ways |= {"RasterFairy": raster_fairy, "greedy (cnnembed)": fill}
     for name, way in ways.items():
         try:
             seconds, cells = timed(lambda way=way: way(points, rows, columns))

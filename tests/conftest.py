@@ -4,6 +4,7 @@ import gc
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 import convscope
 
@@ -14,16 +15,31 @@ settings.register_profile("searching", deadline=None)
 settings.load_profile("convscope")
 
 
+BROWSER = (
+    "tests/browser/"  # one worker has all of it: one browser and one server, and the other worker a core of its own
+)
 LONG = (  # files that take long; what takes short fills the gap at the end
-    "test_docs.py", "test_serve_page.py", "test_filters.py", "test_sanity.py", "test_localisation.py", "test_receptive.py",
-    "test_never_lost.py", "test_occlude_page.py", "test_projections_page.py", "test_outputs.py", "test_stream.py", "test_backward.py",
+    "test_docs.py", "test_filters.py", "test_never_lost.py", "test_receptive.py", "test_synthesis.py", "test_demo.py",
+    "test_outputs.py", "test_stream.py", "test_schema.py", "test_sanity.py", "test_localisation.py", "test_backward.py",
 )  # fmt: skip
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests go to one worker, and those of the browser all to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return BROWSER if nodeid.startswith(BROWSER) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Whatever `--dist` says."""
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files come first, so that no worker is left alone with one (`--no-loadscope-reorder` keeps this order)."""
     places = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+    items.sort(key=lambda item: -1 if BROWSER in item.path.as_posix() else places.get(item.path.name, len(LONG)))
 
 
 def pytest_collection_finish() -> None:

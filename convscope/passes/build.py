@@ -34,7 +34,8 @@ from convscope.watch import SILENT, Watch
 
 BATCHES = (16, 32)  # images in one forward, few and many
 LARGEST_BATCH = 1 << 26  # numbers in the largest map of a batch (268 MB), where images are large
-TRIAL = 8  # images that the estimate is made from
+TRIAL = 8  # images that the estimate is made from …
+WORTH = 4 * TRIAL  # … where there are at least so many to read
 TIMES = "the times of the files"  # in the key of an unfinished atlas, so that no file changes under it
 
 
@@ -88,7 +89,9 @@ def build_atlas(
         done = sum(len(shards[index].files) for index in finished)
         if finished:
             watch.say(f"going on: {done} of {total} images are done already")
-        if waiting:
+        if waiting and total - done < WORTH:  # a trial would take as long
+            watch.say(f"{total - done} images to read")
+        elif waiting and watch is not SILENT:
             watch.say(estimate(reader, waiting[0].files[:TRIAL], total - done, total))
         watch.progress(done, total, "images")
         runner: Engine = Local()

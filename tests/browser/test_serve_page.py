@@ -390,9 +390,11 @@ def test_axe_finds_nothing_serious(page: Page, served: str, address: str) -> Non
     assert not serious
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_sticks_out(page: Page, served: str, width: int, scheme: str) -> None:
+OTHER_LOOKS = [pytest.param("dark", 390, marks=pytest.mark.heavy), pytest.param("light", 1280, marks=pytest.mark.heavy)]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280), *OTHER_LOOKS])
+def test_nothing_sticks_out(page: Page, served: str, scheme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     for address in ADDRESSES:

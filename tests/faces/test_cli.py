@@ -40,8 +40,7 @@ def test_from_photos_to_pictures(photos: Path, run: Run, tmp_path: Path) -> None
     assert built.returncode == 0, built.stderr
     assert built.stdout == f"{atlas}\n"
     for words in (
-        "13 images to read: about",
-        "MB on the disk",
+        "13 images to read",
         "13 of 13 images",
         "12 images, 1 files skipped",
         "next: convscope serve",

@@ -109,7 +109,7 @@ def kinds_of_things(folder: Path) -> Path:
 
 def test_the_same_kind_of_thing_is_near_by_code_and_not_by_pixels(lite0: convscope.Net, tmp_path: Path) -> None:
     """Only neighbours cut from another photo count: regions of the same one are alike in any way."""
-    made = convscope.build(kinds_of_things(tmp_path / "kinds"), lite0, tmp_path / "atlas")
+    made = convscope.build(kinds_of_things(tmp_path / "kinds"), lite0, tmp_path / "atlas", layers=["conv_head"])
     kinds = made.images["label"].to_pylist()
     photos = [uri.rsplit("/", 1)[-1].rsplit("-", 1)[0] for uri in made.images["uri"].to_pylist()]
     assert len(set(photos)) == 27

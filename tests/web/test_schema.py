@@ -57,7 +57,7 @@ def test_no_answer_is_a_server_error(address: str) -> None:
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
 
             @settings(
-                max_examples=8, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+                max_examples=5, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             @given(case=operation.as_strategy(generation_mode=mode))
