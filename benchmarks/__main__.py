@@ -12,7 +12,7 @@ import torch
 from benchmarks.building import learning
 from benchmarks.decoding import decoding
 from benchmarks.gradient import signalling
-from benchmarks.mapping import maps
+from benchmarks.map import maps
 from benchmarks.occlusion import hiding
 from benchmarks.opening import opening
 from benchmarks.page import showing
