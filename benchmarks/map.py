@@ -1,4 +1,4 @@
-"""The map and the grid against openTSNE's defaults, scikit-learn's t-SNE and exact assignment, side by side in one run.
+"""The map and the grid beside openTSNE's defaults, scikit-learn's t-SNE, exact assignment and RasterFairy.
 
 Codes are those of the demo's regions by EfficientNet-Lite0, repeated with noise up to the number that is asked for;
 points for grids the t-SNE of scikit-learn's 1,797 digits, for larger numbers repeated with noise.
@@ -9,21 +9,25 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
 import convscope
+from convscope.faces.answers.mapping import levels_of, tile_bytes, tile_picture, tiles_of
 from convscope.faces.demo import cut_regions
 from convscope.layouts.assignment import assign, centres, costs, fill, mean_cost, scaled
 from convscope.layouts.nearest import Nearest
 from convscope.layouts.quality import dpq, quality
 from convscope.layouts.sorting import sort
 from convscope.layouts.tsne import embed
+from convscope.studies.grid import Grid, shape_of
 
 NOISE = 0.3  # of a number's own spread, of repeated codes and digits
 EXACT_10000 = 84.9785  # squared cost of an exact assignment of the 10,000 points below, by scipy, 1,051 s …
@@ -37,14 +41,14 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begun, found
 
 
-def real_codes() -> NDArray[np.float32]:
-    """Codes of the demo's regions."""
+def real_atlas() -> convscope.Atlas:
+    """That of the demo's regions."""
     folder = Path("demo")
     if not (folder / "atlas" / "manifest.json").exists():
         folder = Path(tempfile.mkdtemp())
         cut_regions(folder / "regions")
         convscope.build(folder / "regions", "efficientnet-lite0", folder / "atlas")
-    return np.asarray(convscope.open_atlas(folder / "atlas").codes(), np.float32)
+    return convscope.open_atlas(folder / "atlas")
 
 
 def repeated(table: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -78,7 +82,7 @@ def divergence(codes: NDArray[np.float32], positions: NDArray[np.floating]) -> f
 
 def mapping(count: int, rivals: bool) -> None:
     """Prints time, divergence and recall of ours and of the rivals."""
-    codes = repeated(real_codes(), count)
+    codes = repeated(np.asarray(real_atlas().codes(), np.float32), count)
     print(f"t-SNE of {count:,} × {codes.shape[1]} codes; {torch.get_num_threads()} threads")
     print("method | seconds | ÷ openTSNE's defaults | divergence (one affinity matrix) | 10-nearest recall")
     methods: dict[str, Callable[[], Any]] = {}
@@ -144,18 +148,19 @@ def gridding(count: int, exactly: bool) -> None:
         except ImportError:
             print(f"{name} | is not installed here (pip install rasterfairy)", flush=True)
             continue
+        assert len(np.unique(cells, axis=0)) == len(points), f"{name} puts several points into one cell"
         cost = mean_cost(points, cells, rows, columns)
         print(f"{name} | {seconds:.1f} | {cost:.6f} | {cost / best:.3f} | {dpq(vectors, cells):.3f}", flush=True)
 
 
 def raster_fairy(points: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.int64]:
     """Its cells (row, column); it knows NumPy by names that were taken away in 2023, so they are lent to it."""
+    from rasterfairy import transformPointCloud2D
+
     old = {"float": float, "int": int}
     for name, kind in old.items():
         setattr(np, name, kind)
     try:
-        from rasterfairy import transformPointCloud2D
-
         found, _ = transformPointCloud2D(points, target=(rows, columns))
     finally:
         for name in old:
@@ -170,12 +175,50 @@ def sorting() -> None:
     print(f"sorting of 32 × 32 colours: {seconds:.1f} s, DPQ16 {dpq(colours, cells):.3f} (bar 0.94)", flush=True)
 
 
+class Repeated(Grid):
+    """A grid of more images than its atlas has: the same ones again and again."""
+
+    def owners(self) -> NDArray[np.int64]:
+        """The image in each cell."""
+        found = super().owners()
+        return np.where(found >= 0, found % len(self.store.images), -1)
+
+
+def tiles(count: int = 50_000, each: int = 30) -> None:
+    """Prints how long a tile takes at every level of a grid of so many images, the first of a level apart."""
+    rows, columns = shape_of(count, 1.0)
+    some = real_atlas().grid()
+    parts = {one.name: getattr(some, one.name) for one in fields(some)}
+    cells = np.stack(np.divmod(np.arange(count), columns), 1)
+    found = Repeated(**parts | {"rows": rows, "columns": columns, "cells": cells})
+    generator, medians, slowest = np.random.default_rng(0), [], 0.0
+    for side in levels_of(*found.store.pixels(0).shape[:2]):
+        known = tiles_of(found, side)
+        wanted = [known[at] for at in generator.integers(0, len(known), each + 1)]
+        spent = [timed(lambda at=at, side=side: tile_bytes(shown(found, side, *at)))[0] * 1000 for at in wanted][1:]
+        medians.append(float(np.median(spent)))
+        slowest = max(slowest, *spent)
+    print(
+        f"tiles of a grid of {count:,} (the demo's images repeated), {len(medians)} levels, {each} tiles each: "
+        f"medians {min(medians):.0f} to {max(medians):.0f} ms, the slowest {slowest:.0f} ms (bar 50), without HTTP",
+        flush=True,
+    )
+
+
+def shown(found: Grid, side: int, column: int, row: int) -> Image.Image:
+    """A tile that there is."""
+    picture = tile_picture(found, side, column, row)
+    assert picture is not None
+    return picture
+
+
 def maps() -> None:
     """What `make bench` runs."""
     mapping(10_000, rivals=True)
     gridding(1_797, exactly=True)
     gridding(10_000, exactly=False)
     sorting()
+    tiles()
 
 
 if __name__ == "__main__":
@@ -191,3 +234,4 @@ if __name__ == "__main__":
     for number in given.grids:
         gridding(number, exactly=number < 3_000)
     sorting()
+    tiles()

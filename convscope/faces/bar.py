@@ -25,6 +25,7 @@ class Bar(Watch):
         self.unit = ""
         self.first = 0.0, 0  # when this unit began, and how much was done before
         self.last_line = 0.0
+        self.shown: object = None  # what is known so far
 
     def __enter__(self) -> "Bar":
         self.bar.start()
@@ -40,6 +41,10 @@ class Bar(Watch):
         """A sentence above the bar."""
         self.console.print(text, markup=False, soft_wrap=True)
         self.started = time.monotonic()
+
+    def preview(self, result: object) -> None:
+        """Kept for somebody who stops it."""
+        self.shown = result
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Moves the bar."""

@@ -39,7 +39,12 @@ def command_of(
         chosen = {p.name: values[p.name] for p in options}
         if "watch" in inspect.signature(function).parameters:
             with Bar(function.__name__) as bar:
-                result = function(*first, *rest, **chosen, watch=bar)
+                try:
+                    result = function(*first, *rest, **chosen, watch=bar)
+                except KeyboardInterrupt:
+                    if save and isinstance(bar.shown, hints["return"]):
+                        bar.say(f"what is known so far is saved in {bar.shown.save(save)}")
+                    raise
         else:
             result = function(*first, *rest, **chosen)
         printed([[str(result.save(save))]] if save else result.lines())

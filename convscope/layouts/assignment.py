@@ -92,11 +92,11 @@ def centres(rows: int, columns: int) -> NDArray[np.float64]:
     return np.stack([(row + 0.5) / rows, (column + 0.5) / columns], 1)
 
 
-def cheapest(costs: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def cheapest(matrix: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows and the columns of the assignment with the least sum (Jonker & Volgenant 1987)."""
     from scipy.optimize import linear_sum_assignment  # a second, which `--help` need not wait for
 
-    row, column = linear_sum_assignment(costs)
+    row, column = linear_sum_assignment(matrix)
     return row, column
 
 

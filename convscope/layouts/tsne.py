@@ -82,12 +82,14 @@ def embed(
     divergence = float(embedding.kl_divergence)
     embedding.gradient_descent_params |= {"callbacks": None, "use_callbacks": False}
     later: list[NDArray[np.floating]] = []
+    if len(others) and not progress.stopped:
+        watch.say(f"placing {len(others):,} more images among them")
     for at in range(0, len(others), TOGETHER):
-        watch.progress(at, len(others), "more images placed among them")
         progress.stopped |= watch.stopped()
         if progress.stopped:
             break
         later.append(np.asarray(embedding.transform(others[at : at + TOGETHER], perplexity=NEW)))  # it centres too
+        watch.progress(min(at + TOGETHER, len(others)), len(others), "more images placed among them")
     found = np.concatenate([np.asarray(embedding), *later])
     return Layout(
         (found - found.mean(0)).astype(np.float32), divergence, progress.last or progress.begun, not progress.stopped

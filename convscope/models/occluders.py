@@ -114,13 +114,13 @@ def make_occluder(
     "zero" is black, "mean" the net's normalisation mean, "grey" 0.5, "noise" uniform in [0, 1], the same patch at every
     position. BadOption for a colour outside [0, 1].
     """
+    from torchvision.transforms.functional import gaussian_blur  # seconds, which `--help` need not wait for
+
     if fill == "blur":
         deviations = [max(side / FOCUS, 0.5) for side in window]
         kernel = [
             min(2 * int(3 * one) + 1, 2 * side - 1) for one, side in zip(deviations, pixels.shape[2:], strict=True)
         ]
-        from torchvision.transforms.functional import gaussian_blur  # seconds, which `--help` need not wait for
-
         return Occluder(gaussian_blur(pixels, kernel[::-1], deviations[::-1])[0])
     if fill == "noise":
         generator = torch.Generator().manual_seed(seed)

@@ -45,7 +45,9 @@ def settle(node: fx.Node, known: Mapping[fx.Node, Any], value: Any) -> Field | l
     call = Call(node, known)
     name = operator_name(node)
     found = RULES[name](call) if name in RULES else None
-    if found is None or (isinstance(found, Field) and (found.shape != call.shape or found.lost)):
+    parts = found if isinstance(found, list) else [found]
+    mixed = any(part is not None and part.mixes_batch for part in parts)
+    if found is None or mixed or (isinstance(found, Field) and found.shape != call.shape):
         return everything(call) if isinstance(value, Tensor) else [everything(call)] * len(value)
     return found.compact() if isinstance(found, Field) else [field.compact() for field in found]
 

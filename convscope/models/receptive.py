@@ -164,7 +164,7 @@ class Field:
         return interval.apply(lambda array: np.ascontiguousarray(np.broadcast_to(array, self.shape)), interval.reach)
 
     @property
-    def lost(self) -> bool:
+    def mixes_batch(self) -> bool:
         """Whether a rule went along an axis that mixes the batch with something else, whose length is not known."""
         return 0 in self.rows.first.shape or 0 in self.columns.first.shape
 

@@ -24,7 +24,7 @@ def map_panels(found: Map) -> tuple[Panel, ...]:
 def points(found: Map) -> Scatter:
     """One point an image, the most frequent labels in colours."""
     frequent = [label for label, _ in Counter(one for one in found.labels if one).most_common(NAMED)]
-    rest = "others" if "others" not in frequent else "all others"
+    rest = next(name for name in ("others", "all others", "the rest", "") if name not in frequent)
     kinds = tuple(one if one in frequent else rest for one in found.labels) if frequent else None
     others = f" The {NAMED} most frequent labels have colours." if kinds and rest in kinds else ""
     halt = "" if found.complete else " It was stopped, or is still under way."

@@ -54,7 +54,8 @@ def keep(folder: Path, kind: str, key: Mapping[str, Any], record: Mapping[str, A
         temporary.chmod(0o755)
         commit_folder(temporary, place)
     except OSError as error:
-        return error.strerror or str(error)
+        another = find(folder, kind, key)  # another process may have kept the same
+        return "" if another is not None else error.strerror or str(error)
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,12 @@ class AtlasStore:
                 f"{name} is not the network of this atlas: its weights, size or labels differ",
                 f"the atlas was built with {built['name']}; give its --net and --weights",
             )
+
+    @cached_property
+    def mark(self) -> str:
+        """Stands for this atlas: another network, other images or other options give another one."""
+        parts = [self.manifest["net"].get("fingerprint"), self.manifest.get("key"), self.images["id"].to_pylist()]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
     def images(self) -> pa.Table:

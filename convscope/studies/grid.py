@@ -152,7 +152,7 @@ def kept_grid(
     seed: int = 0,
     size: int = 2000,
 ) -> Grid | None:
-    """The grid with these options where the atlas keeps it, and None where it has to be computed."""
+    """The grid with these options where the atlas keeps it, and None where it has to be computed. UnknownLayer."""
     key = grid_key(store, layer, way, aspect, perplexity, seed)
     record, arrays = find(store.folder, GRIDS, key) or ({}, {})
     count, shape = len(store.images), shape_of(len(store.images), aspect)
@@ -161,9 +161,12 @@ def kept_grid(
         cost, preservation = (math.nan if record[one] is None else float(record[one]) for one in NUMBERS)
     except (KeyError, TypeError, ValueError):  # there is none, or a damaged one: it is computed again
         return None
-    placed = cells[(cells >= 0).any(-1)]
-    whole = cells.shape == (count, 2) and (placed >= 0).all() and (placed < shape).all()
-    if not whole or len(np.unique(placed, axis=0)) < len(placed):
+    if cells.shape != (count, 2):
+        return None
+    out = (cells == -1).all(1)  # only "exact" leaves images out, and never all of them
+    placed = cells[~out]
+    whole = (placed >= 0).all() and (placed < shape).all() and len(placed) >= (1 if way == "exact" else count)
+    if not whole or len(np.unique(placed @ (shape[1], 1))) < len(placed):
         return None
     return result(store, key, cells, cost, preservation, complete=True, size=size)
 
@@ -175,7 +178,7 @@ def grid_key(
     source = key_of(store, layer, "tsne", perplexity, seed, None)
     if way == "sorted":  # by codes alone
         source = {"layer": source["layer"], "seed": seed}
-    return {"format": FORMAT, "way": way, "aspect": aspect, "map": source}
+    return {"format": FORMAT, "atlas": store.mark, "way": way, "aspect": aspect, "map": source}
 
 
 def result(

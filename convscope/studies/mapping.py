@@ -22,7 +22,7 @@ from convscope.studies.vitals import code_name, code_way, kept_codes
 from convscope.technique import SILENT, Result, Watch, checked
 
 MOST = 100_000  # images that are laid out; where there are more, the others are placed among a sample of so many
-FORMAT = 1  # of what is kept
+FORMAT = 2  # of what is kept
 LAYOUTS = "layouts"  # its folder in the atlas
 QUIET = frozenset(["flatten", "mean", "adaptive_avg_pool2d", "avg_pool2d", "max_pool2d", "dropout", "view", "squeeze"])
 Method = Literal["tsne", "pca"]
@@ -171,8 +171,8 @@ def key_of(
 ) -> dict[str, Any]:
     """Under which a map is kept. BadOption."""
     name = code_name(store, layer)
-    key = {"format": FORMAT, "layer": name, "method": method, "perplexity": perplexity, "seed": seed}
-    key["begin"] = None if begin is None else code_name(store, begin)
+    key = {"format": FORMAT, "atlas": store.mark, "layer": name, "method": method}
+    key |= {"perplexity": perplexity, "seed": seed, "begin": None if begin is None else code_name(store, begin)}
     if method == "pca":
         key |= {"perplexity": None, "begin": None}
         if begin is not None:

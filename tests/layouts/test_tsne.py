@@ -98,14 +98,14 @@ def test_the_others_are_placed_part_after_part(monkeypatch: pytest.MonkeyPatch) 
     watch = Counting(99)
     found = embed(points[:200], others=points[200:], watch=watch)
     assert found.complete
-    assert watch.seen == [(0, 100), (40, 100), (80, 100)]
+    assert watch.seen == [(40, 100), (80, 100), (100, 100)]
     monkeypatch.setattr(tsne, "TOGETHER", 1000)
     together = embed(points[:200], others=points[200:])
     np.testing.assert_allclose(found.positions, together.positions, atol=0.05)
-    stopped = embed(points[:200], others=points[200:], watch=Counting(2))
+    stopped = embed(points[:200], others=points[200:], watch=Counting(0))
     assert (stopped.complete, len(stopped.positions)) == (True, 300)  # one part: there was nothing left to stop
     monkeypatch.setattr(tsne, "TOGETHER", 40)
-    stopped = embed(points[:200], others=points[200:], watch=Counting(2))
+    stopped = embed(points[:200], others=points[200:], watch=Counting(1))
     assert (stopped.complete, len(stopped.positions)) == (False, 280)
     np.testing.assert_allclose(
         stopped.positions - stopped.positions[:200].mean(0), (found.positions - found.positions[:200].mean(0))[:280],

@@ -309,8 +309,10 @@ def test_published_receptive_fields(
             assert field.offset == (-padding, -padding), name
 
 
-def test_centres_of_torchvision_alexnet() -> None:
+def test_centres_and_code_of_torchvision_alexnet() -> None:
     net = convscope.Net(torchvision.models.alexnet(), size=(224, 224))
+    code = net.code_layer  # fc7 after its ReLU, 4096-d, as CS231n asks
+    assert (code.name, code.units, code.rectified) == ("classifier.5", 4096, True)
     centres = {"features.0": 3.0, "features.2": 7.0, "features.6": 15.0, "features.12": 31.0}
     for name, centre in centres.items():
         assert net.layer(name).receptive.centre == (centre, centre), name

@@ -133,9 +133,10 @@ def test_it_is_kept_and_what_is_damaged_is_computed_again(atlas: Atlas, monkeypa
         if record["key"]["map"]["seed"] == 7 and record["key"]["aspect"] == 1
     )  # fmt: skip
     cells = np.load(folder / "cells.npy")
-    twice, outside = cells.copy(), cells.copy()
+    twice, outside, missing = cells.copy(), cells.copy(), cells.copy()
+    missing[5] = -1
     twice[3], outside[3] = cells[4], (0, 8)
-    for damage in (twice, outside, cells[:-1], cells.astype("U3"), cells.ravel()):
+    for damage in (twice, outside, missing, np.full_like(cells, -1), cells[:-1], cells.astype("U3"), cells.ravel()):
         np.save(folder / "cells.npy", damage)
         assert atlas.grid(seed=7).cells.tobytes() == first.cells.tobytes()
     for text in ("{}", "[]", '{"cost": "x", "preservation": 1}'):

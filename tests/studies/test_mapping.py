@@ -14,10 +14,11 @@ from convscope.atlas import Atlas
 from convscope.layouts.quality import purity, quality
 from convscope.layouts.tsne import embed
 from convscope.render.mosaic import PAPER, map_picture
-from convscope.store.kept import all_kept
+from convscope.store.kept import all_kept, keep
 from convscope.store.thumbnails import Thumbnails
 from convscope.store.workspace import LATER
 from convscope.studies import mapping
+from convscope.studies.mapping import kept_map
 from convscope.watch import Watch
 
 SIDE = 24
@@ -218,6 +219,19 @@ def test_an_atlas_with_maps_can_be_built_anew(tmp_path: Path) -> None:
     assert again.code_layer == made.code_layer
     assert {path.name for path in again.folder.iterdir()}.isdisjoint(LATER)
     assert len(again.map().positions) == 12
+
+
+def test_what_an_older_atlas_computes_is_not_of_the_new_one(tmp_path: Path) -> None:
+    """It was opened, and then overwritten by an atlas of as many images, one of them another one."""
+    old = convscope.build(pictures(tmp_path / "images", 9), net(), tmp_path / "atlas")
+    changed = tmp_path / "images" / "one" / "003.png"
+    Image.fromarray(255 - np.asarray(Image.open(changed))).save(changed)
+    convscope.build(tmp_path / "images", net(), tmp_path / "atlas", overwrite=True)
+    key = mapping.key_of(old.store, None, "tsne", 30.0, 0, None)
+    record = {"divergence": None, "laid_out": 9, **mapping.NO_NUMBERS}
+    keep(old.folder, mapping.LAYOUTS, key, record, {"positions": np.zeros((9, 2), np.float32)})
+    assert kept_map(old.store) is not None
+    assert kept_map(convscope.open_atlas(tmp_path / "atlas").store) is None
 
 
 def test_a_stopped_one_needs_nothing_more(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The routes over the atlas: they need no network."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property, lru_cache
-from hashlib import sha256
 from threading import Event
 from typing import Annotated, Any
 
@@ -43,9 +41,7 @@ class Desk:
     @cached_property
     def mark(self) -> str:
         """Stands for this atlas in the tags of its pictures, since browsers keep them by address alone."""
-        manifest = self.atlas.store.manifest
-        whole = json.dumps([manifest["net"].get("fingerprint"), manifest.get("key")], sort_keys=True)
-        return sha256(whole.encode()).hexdigest()[:16]
+        return self.atlas.store.mark
 
     def prepare(self, ended: Event) -> None:
         """Makes the answers on layers before anybody asks, as many as are kept, until the server ends."""

@@ -131,15 +131,21 @@ class Layouts:
         words = [chosen, *(f"{option} = {value}" for option, value in options.items())]
         asked = {"layer": chosen, **{one: value for one, value in options.items() if value is not None}}
 
+        def remember(found: object) -> None:  # also where the atlas cannot be written to
+            if isinstance(found, Map) and found.complete:
+                self.once("map", map_key(chosen, **options), lambda: found)
+            elif isinstance(found, Grid) and found.complete and options.keys() <= {"way"}:  # others: the study alone
+                self.once("grid", (chosen, options.get("way", "assignment")), lambda: found)
+
         def work(watch: Watch) -> Map | Grid:
             found = study(self.store, chosen, **options, watch=Showing(watch, self.shown))
-            if found.complete and isinstance(found, Map):  # also where the atlas cannot be written to
-                self.once("map", map_key(chosen, **options), lambda: found)
-            elif found.complete and options.keys() <= {"way"}:  # others are for the study alone
-                self.once("grid", (chosen, options.get("way", "assignment")), lambda: found)
+            remember(found)
             return found
 
-        return self.queue.submit(key, ", ".join(words), work, asked)
+        job = self.queue.submit(key, ", ".join(words), work, asked)
+        if job.state == "done":  # long ago, perhaps
+            remember(job.result)
+        return job
 
 
 def map_key(

@@ -111,6 +111,8 @@ def pick(call: Call) -> Field | None:
         return None
     axis %= len(field.shape)
     size = field.shape[axis]
+    if not size:
+        return None  # the axis mixes the batch with something else
     if axis == 0 and field.axes and field.axes[0] == "N":
         return field if name == "slice" and call.shape == field.shape else None
     start, stop, step = (call["start"] or 0, call["end"], call["step"]) if name == "slice" else (call["index"], None, 1)
