@@ -225,10 +225,12 @@ def test_a_click_on_a_cell_puts_it_there(page: Page, served: str) -> None:
     ).first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     picture.focus()
     page.keyboard.press("Enter")  # keys have no place on it
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.goto(re.sub("image=3", "image=4", page.url))  # the map is of the other image: it leads back
     expect(page.locator("aside")).to_contain_text("number 4 of")
     page.locator(".results button.placing").first.click(position={"x": at[1], "y": at[0]})

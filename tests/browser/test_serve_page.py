@@ -42,6 +42,17 @@ def live(page: Page) -> None:
     expect(page.locator("header")).to_contain_text("live on cpu", timeout=60_000)
 
 
+def unfold(page: Page, technique: str) -> None:
+    """Opens a technique's form; what loads above may push the button away from under a click."""
+    button = page.get_by_role("button", name=technique, exact=True)
+    for _ in range(5):
+        if button.get_attribute("aria-expanded") == "true":
+            return
+        button.click()
+        page.wait_for_timeout(100)
+    expect(button).to_have_attribute("aria-expanded", "true")
+
+
 def test_from_the_net_down_to_one_pixel_and_back(page: Page, served: str, demo: Path) -> None:
     visit(page, served)
     expect(page.locator("h1")).to_have_text("efficientnet-lite0")
@@ -126,7 +137,7 @@ def test_an_image_of_ones_own(page: Page, served: str) -> None:
 def test_a_technique_with_progress_and_stop(page: Page, served: str) -> None:
     visit(page, served, "#/image?layer=blocks.6.0.bn2&image=3")
     live(page)
-    page.get_by_role("button", name="filters").click()
+    unfold(page, "filters")
     page.get_by_label("shuffles").fill("9999")
     page.get_by_label("shuffles").blur()
     page.get_by_role("button", name="Run").click()
@@ -142,7 +153,7 @@ def test_a_technique_with_progress_and_stop(page: Page, served: str) -> None:
 def test_results_stand_side_by_side_and_stay(page: Page, context: BrowserContext, served: str) -> None:
     visit(page, served, IMAGE)
     live(page)
-    page.get_by_role("button", name="activations").click()
+    unfold(page, "activations")
     for image in ("3", "20"):
         page.goto(re.sub(r"image=\d+", f"image={image}", page.url))
         page.get_by_role("button", name="Run").click()
@@ -212,7 +223,7 @@ def test_results_wrap_and_enlarge(page: Page, served: str) -> None:
 def test_forms_say_what_is_wrong_where_it_is(page: Page, served: str) -> None:
     visit(page, served, IMAGE)
     live(page)
-    page.get_by_role("button", name="activations").click()
+    unfold(page, "activations")
     units = page.get_by_label("units")
     for typed, words in (("0-9999", "9999 has to be at most"), ("x", "x is no number")):
         units.fill(typed)

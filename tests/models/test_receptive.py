@@ -214,11 +214,11 @@ def compare(steps: list[Step]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operator_alone_equals_the_support_of_the_gradient(name: str) -> None:
-    for numbers in ((0, 1, 0, 0), (2, 3, 1, 1), (3, 2, 0, 3)):
+    for numbers in ((0, 1, 0, 0), (3, 2, 1, 3)):
         compare([("conv", (2, 2, 0, 0)), (name, numbers)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(step, min_size=2, max_size=5))
 def test_random_networks_equal_the_support_of_the_gradient(steps: list[Step]) -> None:
     compare(steps)
