@@ -73,10 +73,18 @@ def test_a_key_switches_them(page: Page, served: str) -> None:
 
 def test_it_is_a_link_and_goes_along_with_the_unit(page: Page, context: BrowserContext, served: str) -> None:
     held: list[Route] = []
-    page.route("**/api/projections?*", lambda one: held.append(one))  # an answer is often there before one can look
+    looked: list[bool] = []
+
+    def hold(route: Route) -> None:  # an answer is often there before one can look
+        if looked:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/projections?*", hold)
     visit(page, served, f"{ADDRESS}&projections=guided_backprop")
     expect(page.locator(".projected .awaited").first).to_contain_text("…")
-    page.unroute("**/api/projections?*")
+    looked.append(True)
     for route in held:
         route.continue_()
     first = drawn(page)
