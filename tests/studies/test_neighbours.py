@@ -122,5 +122,5 @@ def test_the_same_kind_of_thing_is_near_by_code_and_not_by_pixels(lite0: convsco
             others = [one for one in rows.tolist() if photos[one] != photo][:3]
             alike[name].append(float(np.mean([kinds[one] == kind for one in others])))
     codes, pixels = (float(np.mean(alike[name])) for name in ("codes", "pixels"))
-    assert codes > 0.45, (codes, pixels)
-    assert codes > 2.5 * pixels, (codes, pixels)  # by chance .09
+    assert codes > 0.38, (codes, pixels)  # .457 and .130; by chance .088
+    assert codes > 2.5 * pixels, (codes, pixels)
