@@ -15,6 +15,7 @@ from convscope.render.mosaic import cells_picture
 from convscope.store.kept import all_kept
 from convscope.store.thumbnails import Thumbnails
 from convscope.studies.grid import GRIDS, PLACED, kept_grid, shape_of
+from convscope.watch import Watch
 from tests.studies.test_mapping import Stopping, net, pictures
 
 
@@ -142,6 +143,16 @@ def test_it_is_kept_and_what_is_damaged_is_computed_again(atlas: Atlas, monkeypa
     for text in ("{}", "[]", '{"cost": "x", "preservation": 1}'):
         (folder / "record.json").write_text(text)
         assert atlas.grid(seed=7).cost == first.cost
+
+
+def test_where_it_cannot_be_kept_it_is_computed_and_that_is_said(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    watch = Watch()
+    watch.say = said.append  # type: ignore[method-assign]
+    monkeypatch.setattr("convscope.studies.grid.keep", lambda *_: "Read-only file system")
+    assert atlas.grid(way="greedy", seed=9, watch=watch).complete
+    assert "the grid is not kept in the atlas: Read-only file system" in said
+    assert kept_grid(atlas.store, way="greedy", seed=9) is None
 
 
 def test_stopped_ones_are_not_kept(atlas: Atlas) -> None:
