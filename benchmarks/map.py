@@ -28,9 +28,11 @@ from convscope.layouts.quality import dpq, quality
 from convscope.layouts.sorting import sort
 from convscope.layouts.tsne import embed
 from convscope.studies.grid import Grid, shape_of
+from tests.kinds import NEAREST, kinds_of_things, same_kind
 
 NOISE = 0.3  # of a number's own spread, of repeated codes and digits
-EXACT_10000 = 84.9785  # squared cost of an exact assignment of the 10,000 points below, by scipy, 1,051 s …
+EXACT_10000 = 84.9785  # squared cost of an exact assignment of the 10,000 points below, by scipy …
+EXACT_SECONDS = 1_051  # … in so many …
 GREEDY_10000 = 0.050439  # … and the mean one of greedy filling, by which these very points are known
 
 
@@ -131,6 +133,7 @@ def gridding(count: int, exactly: bool) -> None:
         mean_cost(points, fill(points, rows, columns), rows, columns), GREEDY_10000, 1e-4
     ):
         best = EXACT_10000 / count  # another openTSNE, or another machine, gives other points
+        print(f"the optimum of these points was computed once, by scipy, in {EXACT_SECONDS:,} s")
     print(f"grid of {count:,} points on {rows} × {columns} cells")
     print("way | seconds | mean squared cost | ÷ the optimum | DPQ16")
     if exactly:
@@ -173,6 +176,19 @@ def sorting() -> None:
     colours = np.random.default_rng(3).integers(0, 256, (1024, 3)).astype(float)
     seconds, cells = timed(lambda: sort(colours, 32, 32))
     print(f"sorting of 32 × 32 colours: {seconds:.1f} s, DPQ16 {dpq(colours, cells):.3f} (bar 0.94)", flush=True)
+
+
+def kinds() -> None:
+    """Prints how often the nearest images, from other photos alone, show the same kind of thing."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = kinds_of_things(Path(folder) / "kinds")
+        made = convscope.build(images, "efficientnet-lite0", Path(folder) / "atlas", layers=["conv_head"])
+        codes, pixels, chance = same_kind(made)
+    print(
+        f"{NEAREST} nearest of another photo show the same kind of thing: by code {codes:.0%}, by pixels {pixels:.0%}, "
+        f"by chance {chance:.0%}",
+        flush=True,
+    )
 
 
 class Repeated(Grid):
@@ -219,6 +235,7 @@ def maps() -> None:
     gridding(10_000, exactly=False)
     sorting()
     tiles()
+    kinds()
 
 
 if __name__ == "__main__":
@@ -235,3 +252,4 @@ if __name__ == "__main__":
         gridding(number, exactly=number < 3_000)
     sorting()
     tiles()
+    kinds()

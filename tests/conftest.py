@@ -24,7 +24,7 @@ LONG = (  # files that take long; what takes short fills the gap at the end
 )  # fmt: skip
 
 
-class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """A file's tests go to one worker, and those of the browser all to the same."""
 
     def _split_scope(self, nodeid: str) -> str:

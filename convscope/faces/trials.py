@@ -61,7 +61,7 @@ class Listening(Passing):
 
     whole = True
 
-    def progress(self, done: int, total: int, unit: str) -> None:  # noqa: ARG002
+    def progress(self, done: int, total: int, unit: str) -> None:  # noqa: ARG002 (the sum of all stages is the report's to tell)
         """Remembers whether that is all."""
         self.whole = done >= total
 

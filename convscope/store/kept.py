@@ -1,5 +1,6 @@
 """What studies compute once and keep in the atlas: arrays and a record, under the hash of what they are of."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -12,6 +13,7 @@ from convscope.errors import BadAtlas
 from convscope.store.files import Arrays, commit_folder, read_array, read_json, write_arrays, write_json
 
 RECORD = "record.json"
+RACE = frozenset([errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY])  # errors of two that give a folder the same name
 
 
 def place_of(folder: Path, kind: str, key: Mapping[str, Any]) -> Path:
@@ -54,8 +56,9 @@ def keep(folder: Path, kind: str, key: Mapping[str, Any], record: Mapping[str, A
         temporary.chmod(0o755)
         commit_folder(temporary, place)
     except OSError as error:
-        another = find(folder, kind, key)  # another process may have kept the same
-        return "" if another is not None else error.strerror or str(error)
+        if error.errno in RACE and find(folder, kind, key) is not None:
+            return ""  # another process kept the same
+        return error.strerror or str(error)
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -21,6 +21,7 @@ from convscope.store.kept import find, keep
 from convscope.store.opened import AtlasStore
 from convscope.studies.mapping import finite_codes, key_of
 from convscope.studies.mapping import map as map_images
+from convscope.studies.vitals import code_name
 from convscope.technique import SILENT, Result, Watch, checked
 
 GRIDS = "grids"  # the folder in the atlas
@@ -139,7 +140,7 @@ def grid(
         why = keep(store.folder, GRIDS, key, record, {"cells": cells.astype(np.int32)})
         if why:
             watch.say(f"the grid is not kept in the atlas: {why}")
-    return result(store, key, cells, cost, preservation, complete=complete, size=size)
+    return result(store, layer, way, aspect, cells, (cost, preservation), complete=complete, size=size)
 
 
 def kept_grid(
@@ -168,7 +169,7 @@ def kept_grid(
     whole = (placed >= 0).all() and (placed < shape).all() and len(placed) >= (1 if way == "exact" else count)
     if not whole or len(np.unique(placed @ (shape[1], 1))) < len(placed):
         return None
-    return result(store, key, cells, cost, preservation, complete=True, size=size)
+    return result(store, layer, way, aspect, cells, (cost, preservation), complete=True, size=size)
 
 
 def grid_key(
@@ -183,25 +184,26 @@ def grid_key(
 
 def result(
     store: AtlasStore,
-    key: dict[str, Any],
+    layer: str | None,
+    way: Way,
+    aspect: float,
     cells: NDArray[np.int64],
-    cost: float,
-    preservation: float,
+    numbers: tuple[float, float],
     *,
     complete: bool,
     size: int,
 ) -> Grid:
-    """A grid of all images of the atlas."""
-    rows, columns = shape_of(len(cells), key["aspect"])
+    """A grid of all images of the atlas; numbers: cost and preservation."""
+    rows, columns = shape_of(len(cells), aspect)
     return Grid(
         net=str(store.manifest["net"]["name"]),
-        layer=key["map"]["layer"],
-        way=key["way"],
+        layer=code_name(store, layer),
+        way=way,
         rows=rows,
         columns=columns,
         cells=cells,
-        cost=cost,
-        preservation=preservation,
+        cost=numbers[0],
+        preservation=numbers[1],
         complete=complete,
         size=size,
         labels=tuple(store.images["label"].to_pylist()),

@@ -145,13 +145,19 @@ def test_it_is_kept_and_what_is_damaged_is_computed_again(atlas: Atlas, monkeypa
         assert atlas.grid(seed=7).cost == first.cost
 
 
+class Saying(Watch):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 def test_where_it_cannot_be_kept_it_is_computed_and_that_is_said(atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    watch = Watch()
-    watch.say = said.append  # type: ignore[method-assign]
+    watch = Saying()
     monkeypatch.setattr("convscope.studies.grid.keep", lambda *_: "Read-only file system")
     assert atlas.grid(way="greedy", seed=9, watch=watch).complete
-    assert "the grid is not kept in the atlas: Read-only file system" in said
+    assert "the grid is not kept in the atlas: Read-only file system" in watch.said
     assert kept_grid(atlas.store, way="greedy", seed=9) is None
 
 

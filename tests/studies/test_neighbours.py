@@ -1,16 +1,14 @@
 """Neighbours against brute force, the ways to name an image, pixels as the control, kinds of things on real photos."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import convscope
 from convscope.atlas import Atlas
-from convscope.data.decode import decode
 from convscope.store.thumbnails import Thumbnails
+from tests.kinds import kinds_of_things, same_kind
 from tests.studies.test_mapping import net, pictures
 
 
@@ -83,44 +81,11 @@ def test_a_whole_file_name_comes_before_the_end_of_another(tmp_path: Path) -> No
     assert made.neighbours("11.png").uri.endswith("/11.png")
 
 
-KINDS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")  # of CIFAR-10
-OF_IMAGENET = {243: "dog", 251: "dog", 609: "car", 129: "bird", 99: "bird", 22: "bird"}
-
-
-def kinds_of_things(folder: Path) -> Path:
-    """Two regions each of 27 labelled photos, CIFAR's and ImageNet's: folder/KIND/PHOTO-REGION.png."""
-    spec = find_spec("foolbox")  # for its photos only: importing it warns
-    assert spec is not None
-    assert spec.origin is not None
-    for path in sorted((Path(spec.origin).parent / "data").glob("*_*_*.*")):
-        source, _, number = path.stem.split("_")
-        kind = KINDS[int(number)] if source == "cifar10" else OF_IMAGENET.get(int(number))
-        if kind is None or source not in ("cifar10", "imagenet"):
-            continue
-        photo = Image.fromarray(decode(path))
-        wide, tall = photo.size
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for region, (x, y) in enumerate(((0.0, 0.0), (0.2, 0.2))):
-            box = (int(x * wide), int(y * tall), int((x + 0.8) * wide), int((y + 0.8) * tall))
-            whole = photo.crop(box).resize((224, 224), Image.Resampling.BICUBIC)
-            whole.save(folder / kind / f"{path.stem}-{region}.png", compress_level=1)
-    return folder
-
-
 def test_the_same_kind_of_thing_is_near_by_code_and_not_by_pixels(lite0: convscope.Net, tmp_path: Path) -> None:
     """Only neighbours cut from another photo count: regions of the same one are alike in any way."""
     made = convscope.build(kinds_of_things(tmp_path / "kinds"), lite0, tmp_path / "atlas", layers=["conv_head"])
-    kinds = made.images["label"].to_pylist()
-    photos = [uri.rsplit("/", 1)[-1].rsplit("-", 1)[0] for uri in made.images["uri"].to_pylist()]
-    assert len(set(photos)) == 27
-    alike: dict[str, list[float]] = {"codes": [], "pixels": []}
-    for row, (kind, photo) in enumerate(zip(kinds, photos, strict=True)):
-        if not any(other == kind and origin != photo for other, origin in zip(kinds, photos, strict=True)):
-            continue  # the only one of its kind
-        found = made.neighbours(row, len(kinds) - 1)
-        for name, rows in (("codes", found.rows), ("pixels", found.pixel_rows)):
-            others = [one for one in rows.tolist() if photos[one] != photo][:3]
-            alike[name].append(float(np.mean([kinds[one] == kind for one in others])))
-    codes, pixels = (float(np.mean(alike[name])) for name in ("codes", "pixels"))
-    assert codes > 0.38, (codes, pixels)  # .457 and .130; by chance .088
+    assert len(made.images) == 2 * 27
+    codes, pixels, chance = same_kind(made)
+    assert chance < 0.1
+    assert codes > 0.38, (codes, pixels)
     assert codes > 2.5 * pixels, (codes, pixels)
